@@ -1,0 +1,58 @@
+# One command each, on a machine with only Python and make. `make` alone lists them.
+# Written for GNU make 3.81 (macOS) and for folders with spaces: all paths are relative.
+
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check fix bench clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@echo '  run and test pass ARGS on:  make run ARGS="--steps 5"'
+
+run: .venv/.run-stamp ## Learn on the bundled examples: no key, no server needed
+	@$(BIN)/orchestrator run $(ARGS)
+
+test: .venv/.dev-stamp ## All tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.dev-stamp ## Lint, format, types, who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+fix: .venv/.dev-stamp ## Apply what lint and format can repair
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.dev-stamp ## Every command in tests/benchmarks
+	@set -e; for file in tests/benchmarks/*.py; do \
+		name=$$(basename "$$file" .py); \
+		case $$name in _*|'*') continue;; esac; \
+		echo "== $$name"; $(BIN)/python -m "tests.benchmarks.$$name" $(ARGS); \
+	done
+
+clean: ## Remove the environment and caches; runs/ stays
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find orchestrator worker shared tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two stamps, so that the first run does not wait for the tools of development.
+.venv/.run-stamp: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed; '$(PYTHON)' is older or missing." >&2; \
+		echo "Name another one:  make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@echo "installing into .venv (once; about half a minute)" >&2
+	@$(PYTHON) -m venv .venv
+	@$(PIP_INSTALL) -e .
+	@touch $@
+
+.venv/.dev-stamp: .venv/.run-stamp
+	@echo "installing the tools of development into .venv (once)" >&2
+	@$(PIP_INSTALL) -e '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""Data -> action -> prompt -> (queue) -> group -> advantage -> update -> weights."""

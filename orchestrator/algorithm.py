@@ -1,0 +1,62 @@
+"""The knobs of the update: one model per solver, chosen by ``solver``."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Knobs(BaseModel):
+    """Base of every config section: frozen, unknown keys are errors."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class AdvantageKnobs(Knobs):
+    """What both solvers share."""
+
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    """What divides a group's centred rewards: its spread, the batch's, or nothing (Dr. GRPO)."""
+    advantage: Literal["grpo", "rloo"] = "grpo"
+    """Baseline of a rollout: the group's mean, or the mean of the others (RLOO)."""
+    winsorize_mad: Annotated[float, Field(gt=0)] | None = None
+    """Cap outliers of a group at this many MADs from its median; None = off."""
+
+
+class Natural(AdvantageKnobs):
+    """Closed-form optimum of the KL-regularised GRPO objective (algorithm.md, section 3)."""
+
+    solver: Literal["natural"] = "natural"
+    temperature_scale: Annotated[float, Field(gt=0)] = 0.5
+    """Scale of the temperature: higher explores longer."""
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Memory per 64 rollouts: 1 for a world that does not change, 0.9 for a drifting model."""
+    max_kl: Annotated[float, Field(gt=0)] | None = None
+    """Largest exact KL(new || old) of one step; None = no limit."""
+
+
+class Clipped(AdvantageKnobs):
+    """The textbook step: passes over mini-batches of the clipped ratio, KL and entropy terms."""
+
+    solver: Literal["clipped"] = "clipped"
+    learning_rate: Annotated[float, Field(gt=0)] = 0.2
+    """Step size of the optimizer, in logits."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    num_iterations: Annotated[int, Field(ge=1)] = 10
+    """Passes over one batch (mu in the GRPO paper)."""
+    mini_batch_size: Annotated[int, Field(ge=2)] | None = None
+    """Rollouts per optimizer step; None = the whole batch."""
+    epsilon: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """The ratio is clipped to [1 - epsilon, 1 + epsilon_high]."""
+    epsilon_high: Annotated[float, Field(gt=0)] = 0.28
+    beta: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of KL(pi || reference)."""
+    entropy_coef: Annotated[float, Field(ge=0)] = 0.01
+    target_kl: Annotated[float, Field(gt=0)] | None = None
+    """Adapt the learning rate so that the exact KL of a step stays near this; None = fixed rate."""
+    max_logit: Annotated[float, Field(gt=0)] = 20.0
+    """Logits stay within this distance of their centre."""
+
+
+Algorithm = Annotated[Natural | Clipped, Field(discriminator="solver")]

@@ -1,0 +1,57 @@
+"""``orchestrator worker`` and ``orchestrator flower``: the long-running processes beside a run."""
+
+import os
+import sys
+
+import click
+
+
+@click.command()
+@click.option(
+    "-c",
+    "--groups",
+    default=None,
+    type=click.IntRange(1, 1024),
+    help="Groups at a time  [default: WORKER_GROUPS or 32]",
+)
+@click.option("-n", "--name", default=None, help="Unique name  [default: host-pid]")
+@click.option("-Q", "--queues", default=None, help="Queues to take work from  [default: both]")
+@click.option("--redis", "url", default=None, help="Redis server  [default: REDIS_URL]")
+def worker(groups: int | None, name: str | None, queues: str | None, url: str | None) -> None:
+    """Work for the runs of a Redis server, until stopped."""
+    from shared.settings import REDIS_URL, checked_redis_url
+
+    if url:
+        os.environ[REDIS_URL] = checked_redis_url(url, "--redis")
+    options = {"--groups": groups, "--name": name, "--queues": queues}
+    given = [word for key, value in options.items() if value for word in (key, str(value))]
+    # The worker package is started by name: the two sides do not import each other.
+    os.execv(sys.executable, [sys.executable, "-m", "worker", *given])
+
+
+@click.command()
+@click.option("--redis", "url", default=None, help="Redis server  [default: REDIS_URL]")
+@click.option("--address", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", default=5555, show_default=True, type=click.IntRange(1, 65535))
+def flower(url: str | None, address: str, port: int) -> None:
+    """Watch the workers of a Redis server in the browser, behind a password.
+
+    The login is FLOWER_BASIC_AUTH=user:password, or a new one that is printed. To watch a run on
+    the embedded engine: orchestrator run --flower.
+    """
+    from orchestrator.embedded import check_server
+    from orchestrator.flower import BASIC_AUTH, flower_process
+    from shared.errors import UsageError
+    from shared.settings import checked_redis_url, redis_url
+
+    server = checked_redis_url(url, "--redis") if url else redis_url()
+    if server is None:
+        raise UsageError(
+            "which server? give --redis redis://HOST:PORT/DB or set REDIS_URL;"
+            " to watch a run on the embedded engine: orchestrator run --flower"
+        )
+    check_server(server)
+    process = flower_process(server, address, port)
+    shown = "as in FLOWER_BASIC_AUTH" if os.environ.get(BASIC_AUTH) else process.login
+    click.echo(f"flower   {process.address}   login {shown}", err=True)
+    os.execve(sys.executable, process.command, {**os.environ, **process.environment})

@@ -1,0 +1,186 @@
+"""From files, environment-free flags and ``--set`` to one RunConfig, with the source of each value.
+
+Precedence: defaults < config files in order < ``--set`` and flags. An unknown key is an error with
+a suggestion, wherever it stands.
+"""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from orchestrator.algorithm import Clipped, Natural
+from orchestrator.config import RunConfig
+from shared.errors import UsageError
+
+#: The seed's names and ours. All but ``epochs`` belong to the clipped solver.
+SEED_NAMES = {
+    "learningRate": "algorithm.learning_rate",
+    "clipEpsilon": "algorithm.epsilon",
+    "miniBatchSize": "algorithm.mini_batch_size",
+    "entropyCoef": "algorithm.entropy_coef",
+    "epochs": "num_epochs",
+}
+
+
+class Resolved(NamedTuple):
+    """A config and where each value came from, by dotted key."""
+
+    config: RunConfig
+    sources: Mapping[str, str]
+
+
+def resolve(files: Sequence[Path], settings: Sequence[tuple[str, str, Any]]) -> Resolved:
+    """The config of files and of (dotted key, source, value) settings, later ones winning.
+
+    Raises UsageError naming the source of what is wrong.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for file in files:
+        for key, value in flatten(_read(file)):
+            values[key], sources[key] = value, str(file)
+    for key, source, value in settings:
+        values[key], sources[key] = value, source
+    if any(key.startswith("algorithm.") for key in values) and "algorithm.solver" not in values:
+        values["algorithm.solver"] = "natural"
+    return Resolved(_validate(values, sources), sources)
+
+
+def parse_setting(text: str) -> tuple[str, str, Any]:
+    """``key=value`` of ``--set``, the value read as TOML, or as text if it is none.
+
+    Raises UsageError if there is no key.
+    """
+    key, equals, raw = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"--set {text!r}: write --set key=value, such as --set max_steps=40")
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw
+    return key.strip(), f"--set {key.strip()}", value
+
+
+def flatten(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Nested tables as dotted keys; the seed's camelCase names become ours, with its solver."""
+    flat: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        if key in {"algorithm", "reward_options"} and isinstance(value, dict):
+            flat += [(f"{key}.{name}", inner) for name, inner in value.items()]
+        elif key == "optimizerConfig" and isinstance(value, dict):
+            flat += flatten(value)
+        elif key in SEED_NAMES:
+            solver = [("algorithm.solver", "clipped")] if "." in SEED_NAMES[key] else []
+            flat += [*solver, (SEED_NAMES[key], value)]
+        else:
+            flat.append((key, value))
+    return flat
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UsageError(f"config {file}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"config {file}: cannot be read ({error})") from None
+    try:
+        table = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+        kind = "JSON" if file.suffix == ".json" else "TOML"
+        raise UsageError(f"config {file}: not valid {kind}: {error}") from None
+    if not isinstance(table, dict):
+        raise UsageError(f"config {file}: must be an object of settings")
+    return table
+
+
+def _validate(values: Mapping[str, Any], sources: Mapping[str, str]) -> RunConfig:
+    nested: dict[str, Any] = {}
+    for dotted, value in values.items():
+        *tables, leaf = (
+            dotted.split(".") if not dotted.startswith("reward_options.") else _option(dotted)
+        )
+        place = nested
+        for table in tables:
+            place = place.setdefault(table, {})
+            if not isinstance(place, dict):
+                raise UsageError(f"{sources.get(dotted, '')}: {dotted}: {table} is not a table")
+        place[leaf] = value
+    try:
+        return RunConfig.model_validate(nested)
+    except ValidationError as error:
+        raise UsageError(_sentence(error, sources)) from None
+
+
+def _option(dotted: str) -> list[str]:
+    """``reward_options.NAME[.OPTION]``, where NAME itself may hold dots before its colon."""
+    name = dotted.removeprefix("reward_options.")
+    module, colon, function = name.partition(":")
+    first, _, rest = (function if colon else module).partition(".")
+    return ["reward_options", module + colon + first if colon else first, *([rest] if rest else [])]
+
+
+def _sentence(error: ValidationError, sources: Mapping[str, str]) -> str:
+    sentences = []
+    for fault in error.errors():
+        place = [str(part) for part in fault["loc"] if part not in {"natural", "clipped"}]
+        dotted = ".".join(place)
+        source = sources.get(dotted) or next(
+            (where for key, where in sources.items() if dotted and key.startswith(dotted)), "config"
+        )
+        if fault["type"] == "extra_forbidden":
+            sentences.append(f"{source}: unknown key {dotted!r}{_suggestion(dotted)}")
+        elif dotted:
+            message = fault["msg"].removeprefix("Value error, ")
+            sentences.append(f"{source}: {dotted} = {fault['input']!r}: {message}")
+        else:
+            sentences.append(f"config: {fault['msg'].removeprefix('Value error, ')}")
+    return "\n".join(sentences)
+
+
+def _suggestion(dotted: str) -> str:
+    known = known_keys()
+    leaf = dotted.rpartition(".")[2]
+    if dotted.startswith("algorithm.") and (owner := _owner(leaf)):
+        return f"; it belongs to algorithm.solver = {owner!r}"
+    near = difflib.get_close_matches(dotted, known, n=1, cutoff=0.6) or [
+        key for key in known if key.rpartition(".")[2] == leaf
+    ]
+    return f"; did you mean {near[0]!r}?" if near else "; see: orchestrator run --dry-run"
+
+
+def _owner(leaf: str) -> str | None:
+    for solver, model in (("natural", Natural), ("clipped", Clipped)):
+        if leaf in model.model_fields:
+            return solver
+    return None
+
+
+def known_keys() -> list[str]:
+    """Every dotted key that a config may hold, but for the names of reward options."""
+    solver_keys = [
+        *Natural.model_fields,
+        *(k for k in Clipped.model_fields if k not in Natural.model_fields),
+    ]
+    return [k for k in RunConfig.model_fields if k != "algorithm"] + [
+        f"algorithm.{k}" for k in solver_keys
+    ]
+
+
+def dry_run_lines(resolved: Resolved) -> list[tuple[str, str, str]]:
+    """(key, value, source) of every knob, for ``--dry-run``."""
+    dump = resolved.config.model_dump(mode="json")
+    algorithm = dump.pop("algorithm")
+    rows = [*dump.items(), *((f"algorithm.{key}", value) for key, value in algorithm.items())]
+    return [(key, json.dumps(value), _source_of(key, resolved.sources)) for key, value in rows]
+
+
+def _source_of(key: str, sources: Mapping[str, str]) -> str:
+    if key in sources:
+        return sources[key]
+    return next((where for name, where in sources.items() if name.startswith(key + ".")), "default")

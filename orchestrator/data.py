@@ -1,0 +1,127 @@
+"""The data of a run: files to examples, the held-out split, the batch of a step.
+
+Everything here is a pure function of its arguments, so that a resumed run repeats it exactly.
+"""
+
+import hashlib
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from orchestrator.data_readers import READERS, read_records
+from orchestrator.data_records import example
+from orchestrator.rollouts import Example
+from orchestrator.text_files import read_text
+from shared.errors import UsageError
+
+_BUILTIN = Path(__file__).parent / "builtin" / "examples"
+#: The prompts that come with the project, over its three built-in domains.
+BUILTIN_TRAIN = _BUILTIN / "train.jsonl"
+BUILTIN_HELDOUT = _BUILTIN / "heldout.jsonl"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data file, loaded and checked."""
+
+    path: Path
+    examples: tuple[Example, ...]
+    #: Names of the columns kept in ``Example.extra``, in order of appearance.
+    extra_columns: tuple[str, ...]
+
+
+class Split(NamedTuple):
+    """Two disjoint parts of the examples, each in the order of the file."""
+
+    train: tuple[Example, ...]
+    heldout: tuple[Example, ...]
+
+
+def load(path: Path) -> Dataset:
+    """Read a .jsonl, .ndjson, .json (array) or .csv file.
+
+    Records without an id get e001, e002, ... by position.
+    UsageError: the file or one of its records is wrong; says where, what and what to do.
+    """
+    text = read_text(path, tuple(READERS))
+    records = list(read_records(text, path))
+    if not records:
+        raise UsageError(f"{path}: holds no records. Write at least one with a 'text'.")
+    width = max(3, len(str(len(records))))
+    examples = tuple(
+        example(record, f"{path}:{record.line}", f"e{number:0{width}}")
+        for number, record in enumerate(records, 1)
+    )
+    _refuse_repeated_ids(examples)
+    columns = dict.fromkeys(name for loaded in examples for name in loaded.extra)
+    return Dataset(path, examples, tuple(columns))
+
+
+def split(examples: Sequence[Example], fraction: float, seed: int) -> Split:
+    """Hold out a fraction of the examples: at least one and not all, if there are two or more.
+
+    Membership depends on the seed and the ids only, not on the order of the file.
+    """
+    if not 0 < fraction < 1:
+        raise UsageError(f"the held-out fraction must lie between 0 and 1, not {fraction!r}.")
+    count = min(max(1, int(len(examples) * fraction + 0.5)), len(examples) - 1)
+    ranked = sorted(examples, key=lambda one: hashlib.sha256(f"{seed}:{one.id}".encode()).digest())
+    heldout = {one.id for one in ranked[: max(0, count)]}
+    return Split(
+        train=tuple(one for one in examples if one.id not in heldout),
+        heldout=tuple(one for one in examples if one.id in heldout),
+    )
+
+
+def batch(
+    examples: Sequence[Example], step: int, batch_size: int, seed: int
+) -> tuple[tuple[str, Example], ...]:
+    """The (group id, example) pairs of a step: a window on an endless stream of shuffled epochs.
+
+    The group id is the example's id; if an example stands more than once in the batch, the later
+    ones end in ".2", ".3", ... Group ids are distinct within a batch.
+    """
+    assert examples, "a batch needs at least one example"
+    start, total = step * batch_size, len(examples)
+    chosen = [
+        examples[_permutation(total, seed, position // total)[position % total]]
+        for position in range(start, start + batch_size)
+    ]
+    ids = _group_ids([one.id for one in chosen])
+    return tuple(zip(ids, chosen, strict=True))
+
+
+@lru_cache(maxsize=8)
+def _permutation(total: int, seed: int, epoch: int) -> tuple[int, ...]:
+    # Of all that the random module offers, only random() is promised to repeat in later Pythons.
+    generator = random.Random(f"{seed}:{epoch}")
+    keys = [generator.random() for _ in range(total)]
+    return tuple(sorted(range(total), key=keys.__getitem__))
+
+
+def _group_ids(ids: Sequence[str]) -> list[str]:
+    # An example may itself be called "a.2": its name is taken before any suffix is given.
+    taken, seen, named = set(ids), set[str](), list[str]()
+    for one in ids:
+        name, copy = one, 1
+        while (copy == 1 and one in seen) or (copy > 1 and name in taken):
+            copy += 1
+            name = f"{one}.{copy}"
+        seen.add(one)
+        taken.add(name)
+        named.append(name)
+    return named
+
+
+def _refuse_repeated_ids(examples: Iterable[Example]) -> None:
+    first: dict[str, Example] = {}
+    for one in examples:
+        other = first.setdefault(one.id, one)
+        if other is not one:
+            raise UsageError(
+                f"{one.source}: the id {one.id!r} is already used at {other.source}. "
+                "Give each record its own id, or none."
+            )

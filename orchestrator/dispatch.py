@@ -1,0 +1,318 @@
+"""Fan out generation and scoring, gather the results, submit again what was lost.
+
+The queue is a hint; the ledger is here. The dispatcher knows every slot it asked for by its
+deterministic id, and a slot's result lies under that id, so a step that was interrupted goes on
+with what is already there.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.exceptions import RedisError
+
+from shared.errors import EnvironmentNotReady
+from shared.fleet import live_workers
+from shared.keys import JOB_TTL_S, Role, RunKeys, slot_field
+from shared.messages import Completion, Failure, FailureKind, GenerateJob, Reward, ScoreJob
+
+#: Seconds between two looks at leases and workers.
+TICK_S = 1.0
+#: Ticks that a group may be in nobody's hands before it is submitted again.
+BARE_TICKS = 2
+#: Milliseconds that one read of the stream waits for news.
+BLOCK_MS = 250
+#: Tasks per round trip to the broker.
+PUBLISH_BATCH = 1000
+
+RESULTS: Mapping[str, type[Completion | Reward | Failure]] = {
+    "Completion": Completion,
+    "Reward": Reward,
+    "Failure": Failure,
+}
+
+
+class GroupJob(NamedTuple):
+    """What a group needs from the workers, and the label people see in Flower."""
+
+    generate: GenerateJob
+    #: None: the completions are wanted, and no rewards.
+    score: ScoreJob | None
+    label: str
+
+
+class SlotResult(NamedTuple):
+    """How a slot ended: a completion with a reward, or a failure (with the completion, if any)."""
+
+    completion: Completion | None
+    reward: Reward | None
+    failure: Failure | None
+
+
+class Progress(NamedTuple):
+    """Where a ``collect`` stands."""
+
+    slots: int
+    scored: int
+    failed: int
+    resubmitted: int
+    workers: int
+
+
+@dataclass
+class _Open:
+    """One group on its way."""
+
+    job: GroupJob
+    role: Role = "generate"
+    attempt: int = 1
+    #: It was seen in a worker's hands since it was last submitted.
+    leased: bool = False
+    bare_ticks: int = 0
+    generated: dict[int, Completion | Failure] = field(default_factory=dict)
+    scored: dict[int, Reward | Failure] = field(default_factory=dict)
+
+    def slots(self) -> list[int]:
+        return [prompt.slot for prompt in self.job.generate.prompts]
+
+    def to_score(self) -> set[int]:
+        if self.job.score is None:
+            return set()
+        return {slot for slot, found in self.generated.items() if isinstance(found, Completion)}
+
+    def generation_done(self) -> bool:
+        return len(self.generated) == len(self.job.generate.prompts)
+
+    def done(self) -> bool:
+        return self.generation_done() and self.to_score() <= set(self.scored)
+
+    def take(self, field_name: str, value: str) -> None:
+        role, _, slot = field_name.partition(":")
+        kind, payload = json.loads(value)
+        (self.generated if role == "generate" else self.scored)[int(slot)] = RESULTS[
+            kind
+        ].model_validate(payload)  # type: ignore[assignment]
+
+    def results(self) -> dict[int, SlotResult]:
+        late = "the step's deadline passed"
+        ended: dict[int, SlotResult] = {}
+        for slot in self.slots():
+            made, judged = self.generated.get(slot), self.scored.get(slot)
+            completion = made if isinstance(made, Completion) else None
+            failure = next((f for f in (made, judged) if isinstance(f, Failure)), None)
+            reward = judged if isinstance(judged, Reward) else None
+            wanted = completion if self.job.score is None else reward
+            if wanted is None and failure is None:
+                failure = Failure(slot=slot, kind=FailureKind.DEADLINE, message=late)
+            ended[slot] = SlotResult(completion, reward, failure)
+        return ended
+
+
+class Dispatcher:
+    """Sends a run's groups to the workers and gathers them. One per run and process."""
+
+    def __init__(self, redis: Redis, app: Celery, run: str, worker_grace_s: float) -> None:
+        self._redis = redis
+        self._app = app
+        self._keys = RunKeys(run)
+        self._run = run
+        self._worker_grace_s = worker_grace_s
+        self._cursor = "0-0"
+        self.resubmitted = 0
+
+    def collect(
+        self,
+        jobs: Sequence[GroupJob],
+        deadline_s: float,
+        observe: Callable[[Progress], None] = lambda progress: None,
+    ) -> dict[str, dict[int, SlotResult]]:
+        """Group id -> slot -> how it ended, when all have ended or the deadline has passed.
+
+        Raises EnvironmentNotReady when Redis fails or no worker lives for the grace time.
+        """
+        try:
+            return self._collect(
+                {job.generate.group: _Open(job) for job in jobs}, deadline_s, observe
+            )
+        except (RedisError, OperationalError) as error:
+            raise EnvironmentNotReady(
+                f"Redis failed during the step ({type(error).__name__}: {error})"
+            ) from None
+
+    def preload(self, step: int, group: str, completions: Iterable[Completion]) -> None:
+        """Give a group completions that exist already; ``collect`` then only scores them."""
+        for completion in completions:
+            value = json.dumps(["Completion", completion.model_dump(mode="json")])
+            field_name = slot_field("generate", completion.slot)
+            self._redis.hset(self._keys.slots(step, group), field_name, value)
+
+    def close(self, step: int, groups: Iterable[str]) -> None:
+        """Forget a step's groups: their results are in the caller's hands."""
+        pipe = self._redis.pipeline(transaction=False)
+        for group in groups:
+            for role in ("generate", "score"):
+                pipe.unlink(self._keys.job(step, group, role))
+            pipe.unlink(self._keys.slots(step, group))
+        pipe.xtrim(self._keys.events, minid=self._cursor)
+        pipe.execute()
+
+    def check_rewards(
+        self, terms: list[dict[str, Any]], columns: list[str], workers: int
+    ) -> list[str]:
+        """What is wrong with the reward terms, in words, on any of the workers."""
+        answers = self._app.control.broadcast(
+            "check_rewards",
+            arguments={"terms": terms, "columns": columns},
+            reply=True,
+            timeout=10,
+            limit=workers,
+        )
+        problems: dict[str, None] = {}
+        for answer in answers or []:
+            for reply in answer.values():
+                found = reply.get("problems") or ([str(reply["error"])] if "error" in reply else [])
+                problems.update(dict.fromkeys(found))
+        if not answers:
+            return ["no worker answered when asked to load the reward functions"]
+        return list(problems)
+
+    def _collect(
+        self, groups: dict[str, _Open], deadline_s: float, observe: Callable[[Progress], None]
+    ) -> dict[str, dict[int, SlotResult]]:
+        end = time.monotonic() + deadline_s
+        self._write(groups.values())
+        self._read_back(groups)
+        open_groups = {name: group for name, group in groups.items() if not group.done()}
+        self._submit([self._advance(group) for group in open_groups.values()])
+        workers, next_tick, alive = 0, 0.0, time.monotonic()
+        while open_groups:
+            now = time.monotonic()
+            if now >= end:
+                break
+            if now >= next_tick:
+                workers = len(live_workers(self._redis))
+                alive = now if workers else alive
+                if now - alive > self._worker_grace_s:
+                    raise EnvironmentNotReady(
+                        f"no worker has been alive for {self._worker_grace_s:.0f} s;"
+                        " start some with: orchestrator worker"
+                    )
+                self._look_after(list(open_groups.values()))
+                next_tick = now + TICK_S
+            touched = self._read_news(open_groups, min(BLOCK_MS, int((end - now) * 1000) + 1))
+            self._move_on(open_groups, touched)
+            observe(self._progress(groups.values(), workers))
+        observe(self._progress(groups.values(), workers))
+        return {name: group.results() for name, group in groups.items()}
+
+    def _write(self, groups: Iterable[_Open]) -> None:
+        pipe = self._redis.pipeline(transaction=False)
+        for group in groups:
+            generate, score, _ = group.job
+            jobs: tuple[tuple[Role, GenerateJob | ScoreJob | None], ...]
+            jobs = (("generate", generate), ("score", score))
+            for role, job in jobs:
+                if job is not None:
+                    key = self._keys.job(generate.step, generate.group, role)
+                    pipe.set(key, job.model_dump_json(), ex=JOB_TTL_S)
+        pipe.execute()
+
+    def _read_back(self, groups: Mapping[str, _Open]) -> None:
+        """Take over what an interrupted attempt at this step left; the stream has what follows."""
+        last = self._redis.xrevrange(self._keys.events, count=1)
+        self._cursor = str(last[0][0]) if last else "0-0"
+        pipe = self._redis.pipeline(transaction=False)
+        for group in groups.values():
+            pipe.hgetall(self._keys.slots(group.job.generate.step, group.job.generate.group))
+        for group, found in zip(groups.values(), pipe.execute(), strict=True):
+            for field_name, value in found.items():
+                group.take(field_name, value)
+
+    def _advance(self, group: _Open) -> _Open:
+        if group.role == "generate" and group.generation_done():
+            group.role, group.attempt = "score", 1
+            group.leased, group.bare_ticks = False, 0
+        return group
+
+    def _submit(self, groups: Sequence[_Open]) -> None:
+        if not groups:
+            return
+        with (
+            self._app.producer_pool.acquire(block=True) as producer,
+            producer.batch(PUBLISH_BATCH),  # type: ignore[attr-defined]  # stubs are of kombu 5.6
+        ):
+            for group in groups:
+                job = group.job.generate
+                self._app.send_task(
+                    group.role,
+                    args=(self._run, job.step, job.group, group.attempt),
+                    argsrepr=group.job.label,
+                    kwargsrepr="",
+                    task_id=f"{self._run}/s{job.step:03d}/{job.group}/{group.role}/{group.attempt}",
+                    producer=producer,
+                )
+
+    def _read_news(self, groups: Mapping[str, _Open], block_ms: int) -> set[str]:
+        touched: set[str] = set()
+        for _, entries in _streams(
+            self._redis.xread({self._keys.events: self._cursor}, count=2000, block=block_ms)
+        ):
+            for entry_id, entry in entries:
+                self._cursor = entry_id
+                group = groups.get(entry["group"])
+                if group and int(entry["step"]) == group.job.generate.step:
+                    group.take(entry["field"], entry["result"])
+                    touched.add(entry["group"])
+        return touched
+
+    def _move_on(self, open_groups: dict[str, _Open], touched: set[str]) -> None:
+        ready = []
+        for name in sorted(touched):
+            group = open_groups[name]
+            if group.done():
+                del open_groups[name]
+            elif group.role == "generate" and group.generation_done():
+                ready.append(self._advance(group))
+        self._submit(ready)
+
+    def _look_after(self, groups: Sequence[_Open]) -> None:
+        """Submit again the groups that are in nobody's hands and in no queue."""
+        pipe = self._redis.pipeline(transaction=False)
+        for group in groups:
+            job = group.job.generate
+            pipe.exists(self._keys.lease(job.step, job.group, group.role))
+        for role in ("generate", "score"):
+            pipe.llen(role)
+        *leases, generating, scoring = pipe.execute()
+        waiting = {"generate": generating, "score": scoring}
+        lost = []
+        for group, leased in zip(groups, leases, strict=True):
+            bare = not leased and (group.leased or not waiting[group.role])
+            group.leased = group.leased or bool(leased)
+            group.bare_ticks = group.bare_ticks + 1 if bare else 0
+            if group.bare_ticks >= BARE_TICKS:
+                group.attempt, group.leased, group.bare_ticks = group.attempt + 1, False, 0
+                lost.append(group)
+        self.resubmitted += len(lost)
+        self._submit(lost)
+
+    def _progress(self, groups: Iterable[_Open], workers: int) -> Progress:
+        slots = scored = failed = 0
+        for group in groups:
+            slots += len(group.slots())
+            outcomes = [*group.generated.values(), *group.scored.values()]
+            scored += sum(isinstance(o, Reward) for o in outcomes)
+            failed += sum(isinstance(o, Failure) for o in outcomes)
+        return Progress(slots, scored, failed, self.resubmitted, workers)
+
+
+def _streams(answer: Any) -> Iterable[tuple[str, Any]]:
+    """XREAD's answer as (stream, entries) under either version of the protocol."""
+    if isinstance(answer, dict):
+        return [(name, entries[0]) for name, entries in answer.items()]
+    return answer or []

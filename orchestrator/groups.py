@@ -1,0 +1,129 @@
+"""From a batch to groups of drawn actions, to jobs for the workers, and back to finished groups."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from orchestrator import policy
+from orchestrator.dispatch import GroupJob, SlotResult
+from orchestrator.inputs import Inputs
+from orchestrator.prompts import slot_prompt
+from orchestrator.rollouts import Example, Group, Rollout, Weights
+from shared.messages import GenerateJob, Sampling, ScoreJob
+
+Batch = Sequence[tuple[str, Example]]
+
+#: Characters of a prompt that Flower and logs may show.
+LABEL_CHARACTERS = 40
+
+
+def draw(
+    inputs: Inputs,
+    domains: Mapping[str, str],
+    weights: Weights,
+    batch: Batch,
+    step: int,
+    slots: int,
+    greedy: bool = False,
+) -> tuple[Group, ...]:
+    """A group of ``slots`` actions per (group id, example), under the newest weights.
+
+    The random numbers depend on (seed, step, group, slot) alone. ``greedy`` takes the policy's
+    best action for every slot instead.
+    """
+    return tuple(
+        _group(inputs, weights, name, example, domains[example.id], step, slots, greedy)
+        for name, example in batch
+    )
+
+
+def jobs(inputs: Inputs, groups: Sequence[Group], run: str, purpose: str = "") -> list[GroupJob]:
+    """What the workers need to generate and score the groups."""
+    return [_job(inputs, group, run, purpose) for group in groups]
+
+
+def finish(
+    groups: Sequence[Group], results: Mapping[str, Mapping[int, SlotResult]]
+) -> tuple[Group, ...]:
+    """The groups with what became of each slot."""
+    return tuple(
+        replace(
+            group,
+            rollouts=tuple(
+                replace(rollout, **results[group.id][rollout.slot]._asdict())
+                for rollout in group.rollouts
+            ),
+        )
+        for group in groups
+    )
+
+
+def sampling_seed(seed: int, step: int, group: str, slot: int) -> int:
+    """A 31-bit seed that no other slot of the run has by design."""
+    digest = hashlib.blake2b(f"{seed}/{step}/{group}/{slot}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def _group(
+    inputs: Inputs,
+    weights: Weights,
+    name: str,
+    example: Example,
+    domain: str,
+    step: int,
+    slots: int,
+    greedy: bool,
+) -> Group:
+    space, params = inputs.spaces[domain], weights.domains[domain].params
+    if greedy:
+        actions = (policy.greedy(params, space),) * slots
+        log_prob_G = policy.log_prob(params, space, actions)
+    else:
+        uniforms_GU = policy.uniforms(
+            (inputs.config.seed, step, name), slots, space.uniforms_needed
+        )
+        actions, log_prob_G = policy.draw(params, space, uniforms_GU)
+    rollouts = tuple(
+        Rollout(slot, action, float(log_prob))
+        for slot, (action, log_prob) in enumerate(zip(actions, log_prob_G, strict=True))
+    )
+    return Group(name, step, example, domain, weights.version, params, rollouts)
+
+
+def _job(inputs: Inputs, group: Group, run: str, purpose: str) -> GroupJob:
+    config, domain = inputs.config, inputs.domains[group.domain]
+    generate = GenerateJob(
+        run=run,
+        step=group.step,
+        group=group.id,
+        prompts=tuple(
+            slot_prompt(
+                group.example,
+                domain,
+                rollout.action,
+                config.base_prompt,
+                rollout.slot,
+                sampling_seed(config.seed, group.step, group.id, rollout.slot),
+            )
+            for rollout in group.rollouts
+        ),
+        sampling=Sampling(provider=config.provider, latency_s=config.template_latency_s),
+    )
+    score = ScoreJob(
+        run=run,
+        step=group.step,
+        group=group.id,
+        prompt=group.example.text,
+        reference=group.example.reference,
+        terms=domain.terms(),
+        extra=dict(group.example.extra),
+        rewards=inputs.rewards,
+    )
+    return GroupJob(generate, score, label(group, purpose))
+
+
+def label(group: Group, purpose: str = "") -> str:
+    """What Flower shows: ``s003 e017 x8: Explain quantum computing``."""
+    text = " ".join(group.example.text.split())
+    short = text if len(text) <= LABEL_CHARACTERS else text[: LABEL_CHARACTERS - 1] + "…"
+    return f"s{group.step:03d} {purpose}{group.example.id} x{len(group.rollouts)}: {short}"

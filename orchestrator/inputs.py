@@ -1,0 +1,138 @@
+"""What a run works on, loaded and checked before anything is started: data, domains, rewards."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator import data
+from orchestrator.config import RunConfig
+from orchestrator.domains import Domain, load_domains
+from orchestrator.matching import match_all
+from orchestrator.rollouts import Example
+from orchestrator.space import Space
+from shared.errors import UsageError
+from shared.messages import RewardTerm
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The checked inputs of one run. Made by ``prepare``, read everywhere."""
+
+    config: RunConfig
+    domains: Mapping[str, Domain]
+    spaces: Mapping[str, Space]
+    train: tuple[Example, ...]
+    heldout: tuple[Example, ...]
+    #: Example id -> domain name, for training; and the same for held-out examples.
+    train_domains: Mapping[str, str]
+    heldout_domains: Mapping[str, str]
+    #: Examples that match no domain: they get the honest answer and never train.
+    unmatched: tuple[Example, ...]
+    #: Sentences about examples that match several domains equally well.
+    ties: tuple[str, ...]
+    rewards: tuple[RewardTerm, ...]
+    #: Extra columns of the data, for rewards.
+    columns: tuple[str, ...]
+    #: Files that were read, by what they are.
+    files: Mapping[str, Path]
+
+    @property
+    def steps(self) -> int:
+        """Updates of the whole run."""
+        return self.config.steps(len(self.train))
+
+
+def prepare(config: RunConfig) -> Inputs:
+    """Load and check everything that a run needs. Raises UsageError naming file and line."""
+    domains = load_domains(config.domains)
+    spaces = {domain.name: space(domain, config) for domain in domains}
+    train_path = Path(config.data) if config.data else data.BUILTIN_TRAIN
+    train_set = data.load(train_path)
+    files = {"train": train_path, **_domain_files(config)}
+    if config.heldout or not config.data:
+        heldout_path = Path(config.heldout) if config.heldout else data.BUILTIN_HELDOUT
+        heldout_set = data.load(heldout_path)
+        files["heldout"] = heldout_path
+        train, heldout = train_set.examples, heldout_set.examples
+        columns = dict.fromkeys((*train_set.extra_columns, *heldout_set.extra_columns))
+    else:
+        train, heldout = data.split(train_set.examples, config.heldout_fraction, config.seed)
+        columns = dict.fromkeys(train_set.extra_columns)
+    train_domains, lost, ties = _matched(train, domains)
+    heldout_domains, lost_heldout, _ = _matched(heldout, domains)
+    if not train_domains:
+        raise UsageError(
+            f"{train_path}: none of the {len(train)} training prompts matches a domain"
+            f" ({', '.join(d.name for d in domains)}); add a 'domain' field, or a domain file"
+            " with --domain"
+        )
+    return Inputs(
+        config=config,
+        domains={domain.name: domain for domain in domains},
+        spaces=spaces,
+        train=tuple(e for e in train if e.id in train_domains),
+        heldout=tuple(e for e in heldout if e.id in heldout_domains),
+        train_domains=train_domains,
+        heldout_domains=heldout_domains,
+        unmatched=(*lost, *lost_heldout),
+        ties=ties,
+        rewards=reward_terms(config),
+        columns=tuple(columns),
+        files=files,
+    )
+
+
+def space(domain: Domain, config: RunConfig) -> Space:
+    """The actions of a domain under a config. Raises UsageError if k is too large for it."""
+    k = config.concepts_per_prompt
+    if k >= len(domain.concepts):
+        raise UsageError(
+            f"{domain.source}: concepts_per_prompt = {k}, but the domain {domain.name!r} has"
+            f" {len(domain.concepts)} concepts; a choice needs more concepts than it takes"
+        )
+    return Space(
+        n=len(domain.concepts),
+        T=len(domain.templates),
+        m=len(domain.features),
+        related=domain.related,
+        same=domain.same(),
+        k=k,
+        f=config.features_per_prompt,
+    )
+
+
+def reward_terms(config: RunConfig) -> tuple[RewardTerm, ...]:
+    """The parts of the reward with their weights and options."""
+    return tuple(
+        RewardTerm(
+            name=name,
+            weight=config.weight_of(name),
+            options=config.reward_options.get(name, {}),
+        )
+        for name in config.reward_funcs
+    )
+
+
+def _matched(
+    examples: Sequence[Example], domains: Sequence[Domain]
+) -> tuple[dict[str, str], list[Example], tuple[str, ...]]:
+    found: dict[str, str] = {}
+    lost: list[Example] = []
+    ties: list[str] = []
+    for example, matched in zip(examples, match_all(examples, domains), strict=True):
+        if matched.domain is None:
+            lost.append(example)
+            continue
+        found[example.id] = matched.domain.name
+        if matched.ties:
+            others = ", ".join(matched.ties)
+            ties.append(f"{example.source}: {matched.domain.name} ties with {others}")
+    return found, lost, tuple(ties)
+
+
+def _domain_files(config: RunConfig) -> dict[str, Path]:
+    return {
+        f"domain-{number}": Path(ref)
+        for number, ref in enumerate(config.domains)
+        if Path(ref).is_file()
+    }

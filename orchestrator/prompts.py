@@ -1,0 +1,71 @@
+"""An action as chat messages and as a draft: the prompt side of one slot.
+
+What users and data write is put in as it stands; nothing here formats it.
+"""
+
+from typing import NamedTuple
+
+from orchestrator.domains import Domain
+from orchestrator.matching import topic
+from orchestrator.rollouts import Action, Example
+from orchestrator.wording import listed
+from shared.messages import ChatMessage, SlotPrompt
+
+#: The seed's.
+DEFAULT_BASE_PROMPT = "Generate a high-quality explanation."
+
+
+class Prompt(NamedTuple):
+    """What a provider gets for one action."""
+
+    messages: tuple[ChatMessage, ...]
+    #: The template, filled: the skeleton in the messages, and what the template engine answers.
+    draft: str
+
+
+def build(
+    example: Example, domain: Domain, action: Action, base_prompt: str = DEFAULT_BASE_PROMPT
+) -> Prompt:
+    """A system message (the base prompt) and a user message: the text, then what the action asks.
+
+    A feature that is also one of the chosen concepts is not asked for twice. {topic} is what the
+    text is about, or the domain's name where that is one of the chosen concepts.
+    """
+    concepts = [domain.concepts[index] for index in action.concepts]
+    chosen = {concept.casefold() for concept in concepts}
+    named = [domain.features[index] for index in action.features]
+    features = [feature for feature in named if feature.casefold() not in chosen]
+    subject = topic(example.text, domain)
+    if subject.casefold() in chosen:
+        subject = domain.name
+    draft = domain.templates[action.template].fill(subject, concepts, features)
+    return Prompt(
+        messages=(
+            ChatMessage(role="system", content=base_prompt),
+            ChatMessage(role="user", content=_request(example.text, concepts, features, draft)),
+        ),
+        draft=draft,
+    )
+
+
+def slot_prompt(
+    example: Example, domain: Domain, action: Action, base_prompt: str, slot: int, seed: int
+) -> SlotPrompt:
+    """The prompt of one slot, ready to travel; ``seed`` is the sampling seed."""
+    messages, draft = build(example, domain, action, base_prompt)
+    return SlotPrompt(slot=slot, messages=messages, draft=draft, seed=seed)
+
+
+def _request(text: str, concepts: list[str], features: list[str], draft: str) -> str:
+    asked = [f"Build the answer on: {listed(concepts)}."]
+    if features:
+        asked.append(f"Mention: {listed(features)}.")
+    return "\n\n".join(
+        [
+            text,
+            "\n".join(asked),
+            "Follow this skeleton: keep its shape and about its length, but answer the question "
+            "above, in better sentences, and correct what does not fit it.",
+            f"Skeleton:\n{draft}",
+        ]
+    )

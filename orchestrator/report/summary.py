@@ -1,0 +1,102 @@
+"""The result of a run: as JSON for ``run.json`` and ``--json``, as lines for people."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from orchestrator import policy
+from orchestrator.inputs import Inputs
+from orchestrator.rollouts import Weights
+from orchestrator.run import Outcome
+
+#: Learnt concepts and templates that the closing words name.
+SHOWN_MOVES = 5
+
+
+class Move(NamedTuple):
+    """How far training moved one choice of a domain."""
+
+    domain: str
+    #: "concept" or "template".
+    kind: str
+    name: str
+    start: float
+    end: float
+
+
+def moves(inputs: Inputs, weights: Weights) -> list[Move]:
+    """Each concept and template with its probability at the start and now; largest change first."""
+    found = []
+    for name, domain_weights in weights.domains.items():
+        domain, space = inputs.domains[name], inputs.spaces[name]
+        now, start = domain_weights.params, domain_weights.reference
+        mu_n, mu_start_n = policy.inclusion(now, space), policy.inclusion(start, space)
+        for concept, before, after in zip(domain.concepts, mu_start_n, mu_n, strict=True):
+            found.append(Move(name, "concept", concept, float(before), float(after)))
+        p_T, p_start_T = policy.template_probabilities(now), policy.template_probabilities(start)
+        for number, (before, after) in enumerate(zip(p_start_T, p_T, strict=True), 1):
+            found.append(Move(name, "template", str(number), float(before), float(after)))
+    return sorted(found, key=lambda move: -abs(move.end - move.start))
+
+
+def summary(inputs: Inputs, outcome: Outcome, seconds: float) -> dict[str, Any]:
+    """The outcome as JSON values."""
+    comparison = outcome.comparison
+    return {
+        "steps": outcome.steps,
+        "seconds": round(seconds, 3),
+        "policy_version": outcome.weights.version,
+        "heldout": comparison and {**comparison._asdict(), "verdict": comparison.verdict},
+        "parts": {
+            name: {"start": outcome.before.parts[name], "end": outcome.after.parts.get(name)}
+            for name in (outcome.before.parts if outcome.before and outcome.after else {})
+            if outcome.before and outcome.after
+        },
+        "learnt": [move._asdict() for move in moves(inputs, outcome.weights)],
+        "unmatched": [example.source for example in inputs.unmatched],
+    }
+
+
+def lines(inputs: Inputs, found: Mapping[str, Any], run: str) -> Iterator[str]:
+    """The closing table and what to do next."""
+    yield f"done in {found['seconds']:.1f} s"
+    heldout = found["heldout"]
+    if heldout:
+        yield "                       start    end      change (95% CI)"
+        yield (
+            f"  held-out reward      {heldout['before']:.3f}    {heldout['after']:.3f}   "
+            f" {heldout['gain']:+.3f}  [{heldout['low']:+.3f}, {heldout['high']:+.3f}]"
+            f"   {heldout['verdict']}, better on {heldout['wins']} of {heldout['prompts']} prompts"
+        )
+        yield from _part_lines(inputs, found["parts"])
+    else:
+        yield "  no held-out prompts: nothing says whether the policy improved; give --heldout FILE"
+    concepts = [m for m in found["learnt"] if m["kind"] == "concept"][:SHOWN_MOVES]
+    templates = [m for m in found["learnt"] if m["kind"] == "template"][: len(inputs.domains)]
+    several = len(inputs.domains) > 1
+    yield "  learnt   " + "  ".join(_move_words(m) for m in concepts)
+    yield "           " + "  ".join(_move_words(m, several) for m in templates)
+    if found["unmatched"]:
+        places = ", ".join(source.rpartition(":")[2] for source in found["unmatched"][:5])
+        yield (
+            f"  skipped  {len(found['unmatched'])} prompts match no domain and trained nothing"
+            f" (lines {places}{', …' if len(found['unmatched']) > 5 else ''})"
+        )
+    yield f"  policy   {run}/policy.json      metrics  {run}/metrics.jsonl"
+
+
+def _part_lines(inputs: Inputs, parts: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    total = sum(term.weight for term in inputs.rewards)
+    shares = {term.name: term.weight / total for term in inputs.rewards}
+    for name, part in parts.items():
+        title = f"{name.rpartition(':')[2]} {shares[name]:.0%}"
+        yield (
+            f"    {title:<18} {part['start']:.3f}    {part['end']:.3f}   "
+            f" {part['end'] - part['start']:+.3f}"
+        )
+
+
+def _move_words(move: Mapping[str, Any], with_domain: bool = False) -> str:
+    arrow = "▲" if move["end"] > move["start"] else "▼" if move["end"] < move["start"] else "="
+    name = f"template {move['name']}" if move["kind"] == "template" else move["name"]
+    domain = f" ({move['domain']})" if with_domain else ""
+    return f"{arrow} {name}{domain} {move['start']:.2f} -> {move['end']:.2f}"

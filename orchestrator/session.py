@@ -1,0 +1,111 @@
+"""One ``orchestrator run``, put together: inputs, run directory, engine, store, trackers, loop."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from orchestrator import run
+from orchestrator.config import RunConfig
+from orchestrator.engine import Engine, check_rewards, engine
+from orchestrator.inputs import Inputs, prepare
+from orchestrator.report.summary import summary
+from orchestrator.run_directory import RunDirectory
+from orchestrator.store import Store, decode_weights
+from orchestrator.trackers import Tracker
+from orchestrator.trackers.files import Files
+from shared.errors import UsageError
+
+#: Folder beside the runs for the state of embedded servers.
+ENGINE_STATE = ".engine"
+
+
+class Session(NamedTuple):
+    """A run that is about to start or to go on."""
+
+    inputs: Inputs
+    directory: RunDirectory
+    resumed: bool
+
+
+def begin(config: RunConfig) -> Session:
+    """Check the inputs and make the run directory. Raises UsageError before anything exists."""
+    inputs = prepare(config)
+    return Session(inputs, RunDirectory.create(inputs, config.provider), resumed=False)
+
+
+def resume(runs_dir: Path, ref: str) -> Session:
+    """Take up an interrupted run with its own config and its own copies of the inputs."""
+    directory = RunDirectory.find(runs_dir, ref)
+    config = RunConfig.model_validate(directory.read_json("config.json"))
+    kept = directory.read_json("inputs.json")
+    copies = {role: str(directory.path / entry["copy"]) for role, entry in kept.items()}
+    config = config.model_copy(
+        update={
+            "data": copies["train"],
+            "heldout": copies.get("heldout", ""),
+            "domains": tuple(
+                copies.get(f"domain-{number}", ref) for number, ref in enumerate(config.domains)
+            ),
+            "runs_dir": str(directory.path.parent),
+        }
+    )
+    return Session(prepare(config), directory, resumed=True)
+
+
+def play(
+    session: Session,
+    url: str | None,
+    trackers: Callable[[int], Sequence[Tracker]],
+    started: Callable[[Engine, int], None],
+) -> Mapping[str, Any]:
+    """Train to the end and return the summary, which is also kept in ``run.json``.
+
+    ``started`` is told the engine and the first step before the first rollout, and ``trackers``
+    makes who listens beside the files.
+    """
+    inputs, directory, _ = session
+    began = time.monotonic()
+    state = directory.path.parent / ENGINE_STATE / directory.name
+    with _nothing_left_of_a_bad_start(session):
+        logs = directory.attempt_logs()
+        with engine(inputs.config, directory.name, url, state, logs) as machine:
+            check_rewards(machine, inputs.rewards, inputs.columns)
+            with Store(machine.redis, directory.name, alone=machine.embedded is not None) as store:
+                first = _restore(store, session)
+                started(machine, first)
+                listeners = [Files(directory, inputs.domains), *trackers(first)]
+                outcome = run.train(inputs, store, machine.dispatcher, directory, listeners)
+            found = summary(inputs, outcome, time.monotonic() - began)
+    directory.write_json("run.json", {"orchestrator": version("concept-grpo"), **found})
+    shutil.rmtree(state, ignore_errors=True)
+    return found
+
+
+def _restore(store: Store, session: Session) -> int:
+    """The first step to do: from Redis, else from the newest checkpoint, else from the start."""
+    head = store.head()
+    if head is not None:
+        return head.next_step
+    if session.resumed:
+        checkpoint = session.directory.newest_checkpoint()
+        if checkpoint is not None:
+            step, value = checkpoint
+            store.begin(decode_weights(value), step + 1)
+            return step + 1
+    store.begin(run.initial_weights(session.inputs), 1)
+    return 1
+
+
+@contextmanager
+def _nothing_left_of_a_bad_start(session: Session) -> Iterator[None]:
+    """Remove the directory of a run that could not start for its settings."""
+    try:
+        yield
+    except UsageError:
+        if not session.resumed and not (session.directory.path / "metrics.jsonl").exists():
+            shutil.rmtree(session.directory.path, ignore_errors=True)
+        raise

@@ -1,0 +1,199 @@
+"""A run's state in Redis: weights by version, solver state, cursor, metrics; one fenced writer.
+
+An orchestrator owns a run while it renews the run's fence. A commit is one script: it checks the
+fence and the version it started from, and writes everything or nothing.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import numpy as np
+from redis import Redis
+from redis.exceptions import RedisError
+
+from orchestrator.rollouts import DomainWeights, FloatArray, Params, StepReport, Weights
+from shared.errors import Fenced, RunFailed
+from shared.keys import RunKeys
+
+FENCE_TTL_S = 10
+#: Versions of the weights that stay in Redis; the run directory has checkpoints of older ones.
+VERSIONS_KEPT = 20
+METRICS_KEPT = 1000
+
+
+class Head(NamedTuple):
+    """Where a run stands."""
+
+    version: int
+    next_step: int
+
+
+class Store:
+    """Reads and writes one run's state. A context manager: inside, this process owns the run."""
+
+    def __init__(self, redis: Redis, run: str, alone: bool = False) -> None:
+        """``alone``: nobody else can reach this server, so that an old fence is a dead one's."""
+        self._alone = alone
+        self._redis = redis
+        self._run = run
+        self._keys = RunKeys(run)
+        self._token = json.dumps(
+            {
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+                "nonce": secrets.token_hex(8),
+            }
+        )
+        self._commit = redis.register_script(_lua("commit"))
+        self._renew = redis.register_script(_lua("renew_fence"))
+        self._closing = threading.Event()
+        self._renewer = threading.Thread(target=self._renew_forever, name="fence", daemon=True)
+
+    def __enter__(self) -> "Store":
+        if self._alone:
+            self._redis.delete(self._keys.fence)
+        while not self._redis.set(self._keys.fence, self._token, nx=True, px=FENCE_TTL_S * 1000):
+            self._await_silence()
+        self._renewer.start()
+        return self
+
+    def _await_silence(self) -> None:
+        """Wait until the fence expires; Fenced as soon as its owner is seen to renew it."""
+        left = FENCE_TTL_S * 1000
+        while (now_left := int(self._redis.pttl(self._keys.fence))) > 0:
+            if now_left > left:
+                held = json.loads(str(self._redis.get(self._keys.fence) or "{}"))
+                raise Fenced(
+                    f"run {self._run} is owned by process {held.get('pid')} on {held.get('host')}"
+                    f" since {held.get('since')}; wait until it ends, or stop it"
+                )
+            left = now_left
+            time.sleep(0.25)
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._renewer.join()
+        # A fence that cannot be given up expires by itself.
+        with contextlib.suppress(RedisError):
+            self._renew(keys=[self._keys.fence], args=[self._token, 0])
+
+    def _renew_forever(self) -> None:
+        while not self._closing.wait(FENCE_TTL_S / 4):
+            try:
+                self._renew(keys=[self._keys.fence], args=[self._token, FENCE_TTL_S * 1000])
+            except RedisError:
+                continue  # The commit tells whether the fence was lost.
+
+    def head(self) -> Head | None:
+        """Where the run stands; None if Redis does not know it."""
+        found = self._redis.hmget(self._keys.head, ["version", "next_step"])
+        if found[0] is None or found[1] is None:
+            return None
+        return Head(int(found[0]), int(found[1]))
+
+    def next_step(self) -> int:
+        """The first step that is still to be done; steps count from 1."""
+        head = self.head()
+        return head.next_step if head else 1
+
+    def weights(self) -> Weights:
+        """The newest weights. Raises RunFailed if Redis has none or they cannot be read."""
+        head = self.head()
+        text = head and self._redis.hget(self._keys.weights, str(head.version))
+        if not text:
+            raise RunFailed(f"Redis has no weights of run {self._run}")
+        return decode_weights(json.loads(text))
+
+    def begin(self, weights: Weights, step: int = 0) -> None:
+        """Write the first weights of a run."""
+        self._write(weights, step, expected=-1, report=None)
+
+    def commit(self, weights: Weights, step: int, report: StepReport) -> None:
+        """Write the weights that follow ``step``. Raises Fenced if another writer was here."""
+        self._write(weights, step + 1, expected=weights.version - 1, report=report)
+
+    def _write(
+        self, weights: Weights, next_step: int, expected: int, report: StepReport | None
+    ) -> None:
+        outcome = self._commit(
+            keys=[self._keys.fence, self._keys.head, self._keys.weights, self._keys.metrics],
+            args=[
+                self._token,
+                expected,
+                weights.version,
+                next_step,
+                json.dumps(encode_weights(weights)),
+                json.dumps(report.metrics) if report else "",
+                VERSIONS_KEPT,
+                METRICS_KEPT,
+                FENCE_TTL_S * 1000,
+            ],
+        )
+        if outcome != "ok":
+            raise Fenced(f"run {self._run}: step not saved, {outcome}")
+
+
+def encode_weights(weights: Weights) -> dict[str, Any]:
+    """Weights as JSON values: params as numbers that read back exactly, solver state as base64."""
+    return {
+        "version": weights.version,
+        "domains": {
+            name: {
+                "params": _encode_params(domain.params),
+                "reference": _encode_params(domain.reference),
+                "state": {key: _encode_array(array) for key, array in domain.state.items()},
+            }
+            for name, domain in weights.domains.items()
+        },
+    }
+
+
+def decode_weights(data: Mapping[str, Any]) -> Weights:
+    """The inverse of ``encode_weights``. Raises RunFailed for anything else."""
+    try:
+        return Weights(
+            int(data["version"]),
+            {
+                name: DomainWeights(
+                    _decode_params(domain["params"]),
+                    _decode_params(domain["reference"]),
+                    {key: _decode_array(*array) for key, array in domain["state"].items()},
+                )
+                for name, domain in data["domains"].items()
+            },
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunFailed(
+            f"the stored weights cannot be read: {type(error).__name__}: {error}"
+        ) from None
+
+
+def _encode_params(params: Params) -> dict[str, list[float]]:
+    return {"theta": params.theta.tolist(), "phi": params.phi.tolist(), "eta": params.eta.tolist()}
+
+
+def _decode_params(data: Mapping[str, list[float]]) -> Params:
+    return Params(*(np.asarray(data[name], dtype=np.float64) for name in ("theta", "phi", "eta")))
+
+
+def _encode_array(array: FloatArray) -> tuple[list[int], str]:
+    exact = np.asarray(array, dtype="<f8")
+    return list(exact.shape), base64.b64encode(exact.tobytes()).decode()
+
+
+def _decode_array(shape: list[int], text: str) -> FloatArray:
+    return np.frombuffer(base64.b64decode(text), dtype="<f8").reshape(shape).astype(np.float64)
+
+
+def _lua(name: str) -> str:
+    return files("orchestrator").joinpath(f"{name}.lua").read_text(encoding="utf-8")

@@ -1,0 +1,67 @@
+"""``metrics.jsonl`` and ``rollouts.jsonl`` in the run directory."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestrator.dispatch import Progress
+from orchestrator.domains import Domain
+from orchestrator.evaluation import Evaluation
+from orchestrator.rollouts import Group, Rollout, StepReport
+from orchestrator.run_directory import RunDirectory
+
+
+class Files:
+    """Writes one line per step and evaluation, and one per rollout, failures included."""
+
+    def __init__(self, directory: RunDirectory, domains: Mapping[str, Domain]) -> None:
+        self._directory = directory
+        self._domains = domains
+
+    def progress(self, step: int, purpose: str, progress: Progress) -> None:
+        """Nothing: files hold what has ended."""
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """One line of metrics and the rollouts of an evaluation."""
+        row = {
+            "step": evaluation.step,
+            "policy_version": evaluation.policy_version,
+            "eval/reward": evaluation.reward,
+            **{f"eval/rewards/{name}/mean": mean for name, mean in evaluation.parts.items()},
+            "eval/failed": evaluation.failed,
+        }
+        self._directory.append_lines("rollouts.jsonl", self._rows(evaluation.groups, "eval"))
+        self._directory.append_lines("metrics.jsonl", [row])
+
+    def stepped(self, report: StepReport, groups: tuple[Group, ...]) -> None:
+        """One line of metrics and the rollouts of a step."""
+        self._directory.append_lines("rollouts.jsonl", self._rows(groups, "train"))
+        self._directory.append_lines("metrics.jsonl", [{"step": report.step, **report.metrics}])
+
+    def _rows(self, groups: tuple[Group, ...], purpose: str) -> Iterator[dict[str, Any]]:
+        for group in groups:
+            for rollout in group.rollouts:
+                yield self._row(group, rollout, purpose)
+
+    def _row(self, group: Group, rollout: Rollout, purpose: str) -> dict[str, Any]:
+        domain, action = self._domains[group.domain], rollout.action
+        completion, reward, failure = rollout.completion, rollout.reward, rollout.failure
+        return {
+            "purpose": purpose,
+            "step": group.step,
+            "group": group.id,
+            "slot": rollout.slot,
+            "example": group.example.id,
+            "domain": group.domain,
+            "policy_version": group.policy_version,
+            "prompt": group.example.text,
+            "concepts": [domain.concepts[i] for i in action.concepts],
+            "template": action.template,
+            "features": [domain.features[i] for i in action.features],
+            "log_prob": rollout.log_prob,
+            "completion": completion and completion.model_dump(exclude={"slot"}),
+            "reward": reward and reward.value,
+            "parts": reward and reward.parts,
+            "feedback": reward and reward.feedback,
+            "advantage": rollout.advantage,
+            "failure": failure and failure.model_dump(exclude={"slot"}, mode="json"),
+        }

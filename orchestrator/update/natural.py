@@ -1,0 +1,165 @@
+"""The closed form: the optimum of the KL-regularised GRPO objective, one regression per domain.
+
+For every group, acted by whatever version of the policy, over its survivors:
+
+    y = r - mean r           z = score(a) - mean score       (under the params that acted)
+    A <- gamma A + sum z z'  b <- gamma b + sum z y
+    c <- gamma c + sum y^2   N <- gamma N + sum (G - 1)
+    w = (A + lambda I)^-1 b  V = s2 (A + lambda I)^-1        s2 = (c - b'w) / N, lambda by evidence
+    T = c_T sqrt(sum f V_ii / sum f)                         f = Var(score) of the present policy
+    params = reference + w / T = argmax  <w, E[stat]> - T KL(pi || reference)
+
+The gradient of the group-relative surrogate at ratio 1 is F w (F the Fisher matrix), so w is its
+natural gradient, GRPO's beta is T, and infinitely many inner passes are the closed form. The
+temperature falls as the uncertainty falls along what is still explored. y needs no spread, so the
+result is the same under r -> 7 r + 3, per-prompt offsets and any order of the groups.
+
+Sources: Shao et al. 2024 (GRPO); Liu et al. 2025 (Dr. GRPO: no std); Kakade 2001, Peters &
+Schaal 2008 (natural gradient, compatible features); Agarwal et al. 2021 (log-linear NPG); Peters et
+al. 2010 (REPS); MacKay 1992 (evidence).
+
+Left out, and why: importance weights (the regression on the score holds for any acting policy, and
+weighting it measured worse); clip, learning rate, optimizer state (nothing to tune: the step is
+exact); ``scale_rewards`` and ``advantage`` (a scale cancels in w / T); a kept lambda with Cholesky
+for large d (numpy has no triangular solve and V needs the inverse: it saves less than half).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from orchestrator import policy
+from orchestrator.advantages import winsorized
+from orchestrator.algorithm import Natural
+from orchestrator.rollouts import Action, DomainWeights, FloatArray, Group, Params
+from orchestrator.space import Space
+from orchestrator.update.solution import Solution
+
+#: Logits of one factor stray at most this far apart from the reference's: T -> 0 stays finite.
+MAX_SPREAD = 30.0
+#: Rollouts that gamma counts as one unit of time.
+ROLLOUTS_PER_GAMMA = 64
+#: Ridge strengths that the evidence chooses from.
+RIDGES_L = np.logspace(-1, 2, 31)
+#: The noise is at least this share of the rewards' variance: below, it is rounding.
+NOISE_FLOOR = 1e-12
+
+
+class Statistics(NamedTuple):
+    """Everything ever paid for, in sums: A (d, d), b (d,), c and N (shape ())."""
+
+    A: FloatArray
+    b: FloatArray
+    c: FloatArray
+    N: FloatArray
+
+
+class Posterior(NamedTuple):
+    """Gaussian belief in the rewards' slopes: mean (d,) and diagonal of the covariance (d,)."""
+
+    mean: FloatArray
+    variance: FloatArray
+    ridge: float
+
+
+def solve(old: DomainWeights, groups: Sequence[Group], knobs: Natural, space: Space) -> Solution:
+    """One update of one domain. Groups with fewer than two survivors do not enter.
+
+    Without any group that does, the weights come back as they are.
+    """
+    alive = [group for group in groups if len(group.survivors()) >= 2]
+    if not alive:
+        return Solution(old, used=0)
+    statistics = absorb(remembered(old.state, space.d), alive, knobs, space)
+    belief = posterior(statistics)
+    actions = [rollout.action for group in alive for rollout in group.survivors()]
+    explored_d = policy.score_variance(old.params, space, actions)
+    sharpness = _sharpness(belief, explored_d, knobs.temperature_scale, space)
+    slopes = policy.centred(old.params.unflat(belief.mean))
+    params = old.params.unflat(old.reference.flat() + sharpness * slopes.flat())
+    if knobs.max_kl is not None:
+        params = _within(knobs.max_kl, old.params, params, space, actions)
+    weights = DomainWeights(params, old.reference, statistics._asdict())
+    return Solution(weights, len(actions), temperature=1 / sharpness if sharpness > 0 else None)
+
+
+def remembered(state: Mapping[str, FloatArray], d: int) -> Statistics:
+    """The statistics of a domain's state; zeros at the start."""
+    if "A" not in state:
+        return Statistics(np.zeros((d, d)), np.zeros(d), np.zeros(()), np.zeros(()))
+    return Statistics(state["A"], state["b"], state["c"], state["N"])
+
+
+def absorb(old: Statistics, groups: Sequence[Group], knobs: Natural, space: Space) -> Statistics:
+    """The statistics after groups of two survivors or more; the past fades by their rollouts."""
+    rows = [_centred_group(group, knobs, space) for group in groups]
+    z_Rd = np.concatenate([z_Gd for z_Gd, _ in rows])
+    y_R = np.concatenate([y_G for _, y_G in rows])
+    gamma = knobs.gamma ** (len(y_R) / ROLLOUTS_PER_GAMMA)
+    return Statistics(
+        gamma * old.A + z_Rd.T @ z_Rd,
+        gamma * old.b + z_Rd.T @ y_R,
+        gamma * old.c + np.sum(y_R**2),
+        gamma * old.N + (len(y_R) - len(rows)),
+    )
+
+
+def posterior(statistics: Statistics) -> Posterior:
+    """The regression's mean and variance at the ridge of the largest evidence (MacKay 1992)."""
+    eigenvalues_d, basis_dd = np.linalg.eigh(statistics.A)
+    eigenvalues_d = np.maximum(eigenvalues_d, 0.0)
+    seen_d = basis_dd.T @ statistics.b
+    shrunk_Ld = 1 / (eigenvalues_d + RIDGES_L[:, None])
+    residual_L = statistics.c - shrunk_Ld @ seen_d**2
+    floor = max(NOISE_FLOOR * float(statistics.c), np.finfo(np.float64).tiny)
+    noise_L = np.maximum(residual_L, floor) / statistics.N
+    complexity_L = np.log1p(eigenvalues_d / RIDGES_L[:, None]).sum(axis=1)
+    best = int(np.argmax(-0.5 * (statistics.N * np.log(noise_L) + complexity_L)))
+    mean_d = basis_dd @ (shrunk_Ld[best] * seen_d)
+    variance_d = noise_L[best] * (basis_dd**2 @ shrunk_Ld[best])
+    return Posterior(mean_d, variance_d, float(RIDGES_L[best]))
+
+
+def _centred_group(group: Group, knobs: Natural, space: Space) -> tuple[FloatArray, FloatArray]:
+    survivors = group.survivors()
+    score_Gd = policy.score(group.acted, space, [rollout.action for rollout in survivors])
+    rewards_G = winsorized(group.rewards(), knobs.winsorize_mad)
+    # Against the first reward first: equal rewards then give an exact 0.
+    above_G = rewards_G - rewards_G[0]
+    return score_Gd - score_Gd.mean(axis=0), above_G - above_G.mean()
+
+
+def _sharpness(
+    belief: Posterior, explored_d: FloatArray, temperature_scale: float, space: Space
+) -> float:
+    """1 / T, at most what keeps the logits within ``MAX_SPREAD``; 0 without any slope."""
+    parts = np.split(belief.mean, [space.n, space.n + space.T])
+    widest = max(float(np.ptp(part)) for part in parts if part.size)
+    if widest == 0:
+        return 0.0
+    shares_d = explored_d / explored_d.sum()
+    temperature = temperature_scale * math.sqrt(float(shares_d @ belief.variance))
+    return 1 / max(temperature, widest / MAX_SPREAD)
+
+
+def _within(
+    max_kl: float, old: Params, new: Params, space: Space, actions: Sequence[Action]
+) -> Params:
+    """``new``, or the point on the line from ``old`` to it where KL(point || old) = max_kl.
+
+    Along that line the KL only grows (exponential family), so bisection finds it.
+    """
+    start_d, move_d = old.flat(), new.flat() - old.flat()
+    if policy.kl(new, old, space, actions).value <= max_kl:
+        return new
+    low, high = 0.0, 1.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        point = old.unflat(start_d + middle * move_d)
+        if policy.kl(point, old, space, actions).value <= max_kl:
+            low = middle
+        else:
+            high = middle
+    return old.unflat(start_d + low * move_d)

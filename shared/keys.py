@@ -1,0 +1,74 @@
+"""Every Redis key of ours, built in one place.
+
+All keys of a run share the hash tag ``{run}``, so that a script may touch several of them on a
+Redis Cluster, and so that ``cgrpo:{run}*`` is all there is of a run.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["generate", "score"]
+
+#: Sorted set: the ``WorkerCard`` of each worker, by the server's time of its last heartbeat.
+WORKERS = "cgrpo:workers"
+
+#: Seconds after its last heartbeat that a worker counts as alive.
+WORKER_TTL_S = 8
+#: Seconds that a group's lease outlives its last renewal.
+LEASE_TTL_S = 6
+#: Seconds between renewals of cards and leases.
+HEARTBEAT_S = 1.5
+#: Seconds that a job and its slots outlive their last write, if nothing removes them before.
+JOB_TTL_S = 7 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class RunKeys:
+    """The keys of one run."""
+
+    run: str
+
+    def _key(self, *parts: object) -> str:
+        return ":".join(["cgrpo", "{" + self.run + "}", *(str(part) for part in parts)])
+
+    def job(self, step: int, group: str, role: Role) -> str:
+        """String: the ``GenerateJob`` or ``ScoreJob`` of a group."""
+        return self._key("job", step, group, role)
+
+    def slots(self, step: int, group: str) -> str:
+        """Hash: ``generate:<slot>`` and ``score:<slot>`` -> the slot's result."""
+        return self._key("slots", step, group)
+
+    def lease(self, step: int, group: str, role: Role) -> str:
+        """String, expires: the worker that has the group in hand."""
+        return self._key("lease", step, group, role)
+
+    @property
+    def events(self) -> str:
+        """Stream: one entry per finished slot, in the order of finishing."""
+        return self._key("events")
+
+    @property
+    def fence(self) -> str:
+        """String, expires: the orchestrator that owns the run."""
+        return self._key("fence")
+
+    @property
+    def head(self) -> str:
+        """Hash: version and next step of the run."""
+        return self._key("head")
+
+    @property
+    def weights(self) -> str:
+        """Hash: version -> weights, the last few versions."""
+        return self._key("weights")
+
+    @property
+    def metrics(self) -> str:
+        """Stream: one entry per step, the last thousand."""
+        return self._key("metrics")
+
+
+def slot_field(role: Role, slot: int) -> str:
+    """The field of a slot's result in the hash of its group."""
+    return f"{role}:{slot}"

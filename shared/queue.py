@@ -1,0 +1,53 @@
+"""The Celery app both sides share: task names, queues, and the only Celery settings.
+
+The figures behind the settings are measured in docs/engine.md.
+"""
+
+from celery import Celery
+from kombu import Queue
+
+GENERATE = "generate"
+SCORE = "score"
+QUEUES = (GENERATE, SCORE)
+
+#: Seconds until the broker hands an unacknowledged task to another worker. Recovery does not wait
+#: for it: groups have leases of their own.
+VISIBILITY_TIMEOUT_S = 3600
+
+
+def celery_app(broker_url: str, max_connections: int = 64) -> Celery:
+    """The app on the Redis server at ``broker_url``."""
+    app = Celery("concept-grpo", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        task_queues=[Queue(name) for name in QUEUES],
+        task_routes={name: {"queue": name} for name in QUEUES},
+        task_create_missing_queues=False,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_ignore_result=True,
+        task_send_sent_event=False,
+        task_track_started=False,
+        task_serializer="json",
+        accept_content=["json"],
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=True,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_soft_shutdown_timeout=30,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        task_publish_retry_policy={"max_retries": 5, "interval_max": 3},
+        broker_transport_options={
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": 10,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "max_connections": max_connections,
+            "priority_steps": [0],
+        },
+        enable_utc=True,
+    )
+    return app

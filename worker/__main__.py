@@ -1,0 +1,78 @@
+"""``python -m worker``: one worker process."""
+
+import logging
+import sys
+
+import click
+from redis import Redis
+from redis.exceptions import RedisError
+
+from shared.errors import ConceptGrpoError
+from shared.fleet import live_workers
+from shared.queue import QUEUES
+from shared.settings import redacted, redis_url
+from worker.tasks import build_app, default_name
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "-c",
+    "--groups",
+    envvar="WORKER_GROUPS",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1, 1024),
+    help="Groups at a time.",
+)
+@click.option("-n", "--name", default=None, help="Unique name  [default: host-pid]")
+@click.option(
+    "-Q", "--queues", default=",".join(QUEUES), show_default=True, help="Queues to take work from."
+)
+@click.option(
+    "--healthy",
+    is_flag=True,
+    help="Do not work: exit 0 if a worker of this host has a fresh heartbeat, else 1.",
+)
+def main(groups: int, name: str | None, queues: str, healthy: bool) -> None:
+    """Take groups from the queues of the Redis server at REDIS_URL, generate and score them."""
+    if healthy:
+        sys.exit(0 if _heartbeat_of_this_host() else 1)
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    for chatty in ("httpx", "celery.worker.strategy", "celery.app.trace", "kombu"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    chosen = tuple(queue.strip() for queue in queues.split(",") if queue.strip())
+    if unknown := sorted(set(chosen) - set(QUEUES)) or (not chosen and ["nothing"]):
+        raise click.UsageError(f"no queue {unknown[0]!r}; choose from {', '.join(QUEUES)}")
+    name = name or default_name()
+    try:
+        app = build_app(name, groups, chosen)
+    except ConceptGrpoError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    click.echo(
+        f"worker {name}: {groups} groups at a time from {redacted(redis_url() or '')}", err=True
+    )
+    app.worker_main([
+        "--quiet", "worker", "--pool=threads", f"--concurrency={groups}", f"--hostname={name}@%h",
+        f"--queues={','.join(chosen)}", "--without-gossip", "--without-mingle",
+        "--loglevel=WARNING",
+    ])  # fmt: skip
+
+
+def _heartbeat_of_this_host() -> bool:
+    host = default_name().rpartition("-")[0]
+    try:
+        with Redis.from_url(
+            redis_url() or "", decode_responses=True, socket_timeout=2, socket_connect_timeout=2
+        ) as redis:
+            return any(card.name.startswith(host) for card in live_workers(redis))
+    except (RedisError, ValueError):
+        return False
+
+
+if __name__ == "__main__":
+    main()

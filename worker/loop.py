@@ -1,0 +1,89 @@
+"""The worker process's one asyncio loop: every slot of every task runs here.
+
+Celery's threads hand a coroutine over and wait. The loop also beats: it renews the card that says
+this worker is alive, and the leases of the groups it has in hand. A loop that stalls stops beating,
+so a worker that is stuck looks dead, as it should.
+"""
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Coroutine
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.keys import HEARTBEAT_S, WORKERS
+from shared.messages import WorkerCard
+from worker.slots import Slots, lua
+
+Result = TypeVar("Result")
+log = logging.getLogger(__name__)
+
+
+class WorkerLoop:
+    """A daemon thread with the loop, its Redis client and its heartbeat."""
+
+    def __init__(self, redis_url: str, name: str, groups: int, queues: tuple[str, ...]) -> None:
+        self.card = WorkerCard(
+            name=name,
+            version=version("concept-grpo"),
+            pid=os.getpid(),
+            groups=groups,
+            queues=queues,
+        )
+        self.redis = Redis.from_url(
+            redis_url,
+            decode_responses=True,
+            socket_timeout=10,
+            socket_connect_timeout=5,
+            socket_keepalive=True,
+        )
+        self.slots = Slots(self.redis, name)
+        self._sign = self.redis.register_script(lua("beat"))
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="slots", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; the first heartbeat is out when this returns, or Redis is away."""
+        self._thread.start()
+        self.wait(self._beat())
+        asyncio.run_coroutine_threadsafe(self._beat_forever(), self._loop)
+
+    def wait(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run ``work`` on the loop and wait for it in the calling thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def stop(self) -> None:
+        """Take the card away and end the loop."""
+        try:
+            self.wait(self._take_card_away())
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout=5)
+
+    async def _take_card_away(self) -> None:
+        try:
+            await self.redis.zrem(WORKERS, self.card.model_dump_json())
+        except RedisError as error:
+            log.warning("this worker looks alive for some seconds more: %s", type(error).__name__)
+        await self.redis.aclose()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    async def _beat_forever(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            await self._beat()
+
+    async def _beat(self) -> None:
+        try:
+            await self._sign(keys=[WORKERS], args=[self.card.model_dump_json()])
+            await self.slots.renew_all()
+        except RedisError as error:
+            log.warning("heartbeat missed: %s", type(error).__name__)

@@ -1,0 +1,269 @@
+"""From the name of a reward to its function, and from its parts to one number.
+
+A reward function names what it wants among ``FIELDS``, the extra columns of the data and its own
+options; ``**kwargs`` wants everything. It returns a number in [0, 1].
+"""
+
+import difflib
+import importlib
+import inspect
+import math
+import os
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from numbers import Real
+from typing import Any
+
+from shared.errors import UsageError
+from shared.messages import Completion, Failure, FailureKind, Reward, RewardTerm, ScoreJob
+from worker.rewards.length import length
+from worker.rewards.quality import quality
+from worker.rewards.structure import structure
+from worker.rewards.vocabulary import vocabulary
+
+BUILTIN: dict[str, Callable[..., float]] = {
+    "length": length,
+    "vocabulary": vocabulary,
+    "structure": structure,
+    "quality": quality,
+}
+
+#: What every reward function may name.
+FIELDS = frozenset({"prompt", "completion", "reference", "terms", "quality", "finish_reason"})
+
+_LONGEST_MESSAGE = 300
+# What user code may raise: SystemExit too, or a reward's sys.exit() would end the worker.
+_RAISED = (Exception, SystemExit)
+
+
+@dataclass(frozen=True)
+class RewardFunction:
+    """A resolved reward: the function and what its signature asks for. Made by ``resolve``."""
+
+    name: str
+    call: Callable[..., object]
+    #: Parameters without a default.
+    required: frozenset[str]
+    #: All parameters, without ``*args`` and ``**kwargs``.
+    accepted: frozenset[str]
+    #: It has ``**kwargs``.
+    takes_everything: bool
+
+    @property
+    def label(self) -> str:
+        """The name in words: "pkg.mod:my_reward" -> "My reward"."""
+        plain = self.name.rpartition(":")[2].replace("_", " ").strip()
+        return plain[:1].upper() + plain[1:]
+
+    def score(self, available: Mapping[str, Any]) -> float:
+        """Call the function with those of the values it accepts.
+
+        Raises what the function raises, TypeError or ValueError if it returns no real number in
+        [0, 1], and TypeError if a value it requires is not available.
+        """
+        chosen = {
+            name: value
+            for name, value in available.items()
+            if self.takes_everything or name in self.accepted
+        }
+        value = self.call(**chosen)
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise TypeError(f"it returned {value!r}, which is not a real number")
+        number = float(value)
+        if not 0 <= number <= 1:
+            raise ValueError(f"it returned {value!r}, which is not in [0, 1]")
+        return number
+
+
+@cache
+def resolve(name: str) -> RewardFunction:
+    """Find a reward by its built-in name, or import it as "module:function" (also from the cwd).
+
+    The signature is inspected here and never again. Raises UsageError if there is no such reward,
+    its module cannot be imported, or it is not a function that can be called by parameter names.
+    """
+    if ":" not in name and name not in BUILTIN:
+        raise UsageError(
+            f"unknown reward {name!r}{_did_you_mean(name, BUILTIN)}; built in are "
+            f"{', '.join(sorted(BUILTIN))}; name your own as 'module:function'"
+        )
+    function = _import(name) if ":" in name else BUILTIN[name]
+    if not callable(function):
+        raise UsageError(f"reward {name!r} is not callable: it is {function!r}")
+    if any(map(inspect.iscoroutinefunction, (function, type(function).__call__))):
+        raise UsageError(f"reward {name!r} is async: write it as a plain 'def' function")
+    return _inspected(name, function)
+
+
+def score(job: ScoreJob, completion: Completion) -> Reward | Failure:
+    """Score one completion by all terms of the job: ``sum(weight * part) / sum(weight)``.
+
+    A term of weight 0 is computed and shown, and does not count. If any term cannot be resolved,
+    raises, or returns something other than a real number in [0, 1], the reward is missing: a
+    Failure of kind REWARD_ERROR that names the term. Raises UsageError if no term has a weight:
+    ``check`` says so before a run starts.
+    """
+    total = math.fsum(term.weight for term in job.rewards)
+    if total == 0:
+        raise UsageError(_NO_WEIGHT)
+    fields = _fields(job, completion)
+    try:
+        rewards = {term.name: resolve(term.name) for term in job.rewards}
+    except UsageError as error:
+        return _failure(completion.slot, str(error))
+    parts: dict[str, float | None] = dict.fromkeys(rewards)
+    for term in job.rewards:
+        # A column that happens to be called "window" must not change a built-in reward.
+        columns = {} if term.name in BUILTIN else job.extra
+        try:
+            parts[term.name] = rewards[term.name].score({**columns, **term.options, **fields})
+        except _RAISED as error:
+            return _failure(completion.slot, f"reward {term.name!r} failed with {_words(error)}")
+    known = {name: part for name, part in parts.items() if part is not None}
+    assert len(known) == len(parts), "a term that was not computed has returned a Failure"
+    mean = math.fsum(term.weight * known[term.name] for term in job.rewards) / total
+    return Reward(
+        slot=completion.slot,
+        value=min(1.0, mean),
+        parts=known,
+        feedback=", ".join(f"{rewards[name].label}: {part:.2f}" for name, part in known.items()),
+    )
+
+
+def check(terms: Sequence[RewardTerm], columns: frozenset[str]) -> tuple[str, ...]:
+    """Say in words what is wrong with the terms, given the data's extra columns; empty is fine.
+
+    Imports every custom reward but calls none; built-in rewards are tried, to test their options.
+    """
+    problems = []
+    if not any(term.weight > 0 for term in terms):
+        problems.append(_NO_WEIGHT)
+    names = [term.name for term in terms]
+    problems += [
+        f"reward {name!r} is listed {names.count(name)} times: list it once"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    for term in terms:
+        try:
+            reward = resolve(term.name)
+        except UsageError as error:
+            problems.append(str(error))
+        else:
+            problems += _misfits(reward, term.options, columns) or _trial(reward, term.options)
+    return tuple(problems)
+
+
+_NO_WEIGHT = "no reward has a weight above 0: give at least one of them a weight"
+
+
+def _import(name: str) -> object:
+    """The object named by "module:function"."""
+    path, _, attribute = name.partition(":")
+    # Last, so that a file of the user's never hides an installed package.
+    if (here := os.getcwd()) not in sys.path:  # noqa: PTH109 (sys.path holds strings)
+        sys.path.append(here)
+    importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(path)
+    except _RAISED as error:
+        raise UsageError(
+            f"reward {name!r}: cannot import module {path!r} from {here}: {_words(error)}"
+        ) from error
+    try:
+        found: object = getattr(module, attribute)
+    except AttributeError as error:
+        raise UsageError(
+            f"reward {name!r}: module {path!r} has no {attribute!r}"
+            f"{_did_you_mean(attribute, dir(module))}"
+        ) from error
+    return found
+
+
+def _inspected(name: str, function: Callable[..., object]) -> RewardFunction:
+    """The function with what its signature says."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"reward {name!r} has no readable signature: {error}") from error
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    if any(p.kind is p.POSITIONAL_ONLY and p.default is p.empty for p in parameters):
+        raise UsageError(
+            f"reward {name!r} has positional-only parameters, but is called by parameter names: "
+            "remove the '/'"
+        )
+    return RewardFunction(
+        name=name,
+        call=function,
+        required=frozenset(p.name for p in named if p.default is p.empty),
+        accepted=frozenset(p.name for p in named),
+        takes_everything=any(p.kind is p.VAR_KEYWORD for p in parameters),
+    )
+
+
+def _fields(job: ScoreJob, completion: Completion) -> dict[str, Any]:
+    return {
+        "prompt": job.prompt,
+        "completion": completion.text,
+        "reference": job.reference,
+        "terms": job.terms,
+        "quality": completion.quality,
+        "finish_reason": completion.finish_reason,
+    }
+
+
+def _misfits(
+    reward: RewardFunction, options: Mapping[str, Any], columns: frozenset[str]
+) -> list[str]:
+    """Parameters that nothing fills, and options that no parameter takes."""
+    problems = []
+    for parameter in sorted(reward.required - FIELDS - columns - options.keys()):
+        problems.append(
+            f"reward {reward.name!r} asks for {parameter!r}, which is no field, data column or "
+            f"option{_did_you_mean(parameter, FIELDS | columns)}; fields are "
+            f"{', '.join(sorted(FIELDS))}; data columns are {', '.join(sorted(columns)) or 'none'}"
+        )
+    for option in sorted(options):
+        free = reward.accepted - FIELDS
+        if option in FIELDS:
+            problems.append(
+                f"reward {reward.name!r}: {option!r} is filled for every completion "
+                "and cannot be an option"
+            )
+        elif not reward.takes_everything and option not in free:
+            problems.append(
+                f"reward {reward.name!r} has no option {option!r}{_did_you_mean(option, free)}; "
+                f"its options are {', '.join(sorted(free)) or 'none'}"
+            )
+    return problems
+
+
+def _trial(reward: RewardFunction, options: Mapping[str, Any]) -> list[str]:
+    """What a built-in reward says of the values of its options."""
+    if reward.name not in BUILTIN:
+        return []
+    try:
+        reward.score({**options, "completion": "A trial."})
+    except _RAISED as error:
+        return [f"reward {reward.name!r} refuses its options: {_words(error)}"]
+    return []
+
+
+def _did_you_mean(word: str, known: Collection[str]) -> str:
+    """A hint that follows the word, or nothing."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _failure(slot: int, message: str) -> Failure:
+    """A missing reward, its message short and fit for JSON."""
+    line = " ".join(message.encode("utf-8", "replace").decode().split())
+    if len(line) > _LONGEST_MESSAGE:
+        line = line[: _LONGEST_MESSAGE - 1] + "…"
+    return Failure(slot=slot, kind=FailureKind.REWARD_ERROR, message=line)

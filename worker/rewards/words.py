@@ -1,0 +1,69 @@
+"""What counts as a word, for every reward that counts or compares words."""
+
+import re
+import unicodedata
+
+# Scripts written without spaces (CJK, kana, Thai, Lao, Myanmar, Khmer): every letter is a word.
+_SPACELESS = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u312f"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+# Python's \w leaves out combining marks, which would cut Hindi or decomposed French into pieces.
+_MARKS = "".join(c for c in map(chr, range(0x10000)) if unicodedata.category(c)[0] == "M")
+_LETTER = rf"[^\W_{_SPACELESS}]"
+# Possessive throughout: linear time on any input.
+_WORD = re.compile(
+    rf"(?![\W_])[{_SPACELESS}][{_MARKS}]*+"
+    rf"|{_LETTER}++(?:(?:[{_MARKS}]++|'(?={_LETTER})){_LETTER}*+)*+"
+)
+# Normalizing a long run of combining marks takes quadratic time.
+_LONGEST_NORMALIZED = 100
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in order, casefolded, as Unicode sees letters and digits.
+
+    Hyphens and underscores divide, apostrophes inside a word do not; in scripts written without
+    spaces every letter is a word. Never raises; linear in the length of the text.
+    """
+    found = _WORD.findall(text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").casefold())
+    if text.isascii():
+        return found
+    return [
+        unicodedata.normalize("NFC", word) if len(word) <= _LONGEST_NORMALIZED else word
+        for word in found
+    ]
+
+
+def fold(word: str) -> str:
+    """The word without a possessive or a regular English plural ending: "qubits" -> "qubit"."""
+    word = word.removesuffix("'s")
+    if len(word) <= 3 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
+        return word
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("sses", "shes", "ches", "xes", "zzes")):
+        return word[:-2]
+    return word[:-1]
+
+
+_STOPWORDS = frozenset(
+    fold(word)
+    for word in words(
+        """
+        a about above after again against all also although am an and any are as at be because been
+        before being below between both but by can cannot could did do does doing don't down during
+        each either else etc few for from further had has have having he her here hers him his how
+        however i if in into is it its itself just let like many may me might more most much must
+        my neither no nor not of off on once one only or other our out over own per same she should
+        since so some such than that the their them then there therefore these they this those
+        through thus to too under until up upon us very via was we were what when where whether
+        which while who whom whose why will with within without would yet you your
+        """
+    )
+)
+
+
+def is_content(word: str) -> bool:
+    """Whether a folded word carries a subject: it is no common English function word."""
+    return word not in _STOPWORDS

@@ -1,0 +1,83 @@
+"""The only Celery tasks: ``generate`` and ``score``, a group at a time.
+
+A task carries ids and returns nothing; the job and the results lie in Redis. This is the one place
+where an exception becomes a Failure.
+"""
+
+import logging
+import os
+import socket
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_ready, worker_shutdown
+from celery.worker.control import control_command
+from pydantic import TypeAdapter, ValidationError
+
+from shared.errors import EnvironmentNotReady
+from shared.messages import RewardTerm
+from shared.queue import GENERATE, QUEUES, SCORE, celery_app
+from shared.settings import REDIS_URL, redis_url
+from worker.generation import generate_group
+from worker.loop import WorkerLoop
+from worker.rewards.table import check
+from worker.scoring import score_group
+from worker.slots import GroupTask
+
+log = logging.getLogger(__name__)
+_terms = TypeAdapter(list[RewardTerm])
+
+
+def build_app(name: str, groups: int, queues: tuple[str, ...] = QUEUES) -> Celery:
+    """The worker's Celery app with its tasks, and the loop that starts and stops with it.
+
+    Raises EnvironmentNotReady if REDIS_URL is not set.
+    """
+    url = redis_url()
+    if url is None:
+        raise EnvironmentNotReady(f"{REDIS_URL} is not set; a worker needs redis://HOST:PORT/DB")
+    app = celery_app(url, max_connections=groups + 20)
+    loop = WorkerLoop(url, name, groups, queues)
+
+    @app.task(name=GENERATE)
+    def generate(run: str, step: int, group: str, attempt: int) -> None:
+        run_group(loop, GroupTask(run, step, group, "generate", attempt))
+
+    @app.task(name=SCORE)
+    def score(run: str, step: int, group: str, attempt: int) -> None:
+        run_group(loop, GroupTask(run, step, group, "score", attempt))
+
+    worker_ready.connect(lambda **_: loop.start(), weak=False)
+    worker_shutdown.connect(lambda **_: loop.stop(), weak=False)
+    return app
+
+
+def run_group(loop: WorkerLoop, task: GroupTask) -> None:
+    """Take the group, do what is missing, commit it, give the group back."""
+    held = loop.wait(loop.slots.begin(task))
+    if held is None:
+        return
+    try:
+        if task.role == "generate":
+            loop.wait(generate_group(loop.slots, held))
+        else:
+            loop.wait(loop.slots.commit(task, score_group(held)))
+    except ValidationError:
+        # Left undone on purpose: the orchestrator submits the group again, until a worker of the
+        # job's own version takes it or the step's deadline passes.
+        log.exception(
+            "%s is of another version; the group waits for a worker of that version", task
+        )
+    finally:
+        loop.wait(loop.slots.release(held))
+
+
+@control_command(args=[("terms", str), ("columns", str)], signature="[terms] [columns]")
+def check_rewards(state: Any, terms: list[Any], columns: list[str]) -> dict[str, Any]:
+    """What is wrong with these reward terms on this worker, in words."""
+    return {"problems": list(check(_terms.validate_python(terms), frozenset(columns)))}
+
+
+def default_name() -> str:
+    """A name that no other worker has: host and process."""
+    return f"{socket.gethostname()}-{os.getpid()}"
