@@ -8,18 +8,18 @@ with what is already there.
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
+from orchestrator.ledger import GroupJob, OpenGroup, Progress, SlotResult
 from shared.errors import EnvironmentNotReady
 from shared.fleet import live_workers
 from shared.keys import JOB_TTL_S, Role, RunKeys, slot_field
-from shared.messages import Completion, Failure, FailureKind, GenerateJob, Reward, ScoreJob
+from shared.messages import Completion, Failure, GenerateJob, Reward, ScoreJob
 
 #: Seconds between two looks at leases and workers.
 TICK_S = 1.0
@@ -29,88 +29,6 @@ BARE_TICKS = 2
 BLOCK_MS = 250
 #: Tasks per round trip to the broker.
 PUBLISH_BATCH = 1000
-
-RESULTS: Mapping[str, type[Completion | Reward | Failure]] = {
-    "Completion": Completion,
-    "Reward": Reward,
-    "Failure": Failure,
-}
-
-
-class GroupJob(NamedTuple):
-    """What a group needs from the workers, and the label people see in Flower."""
-
-    generate: GenerateJob
-    #: None: the completions are wanted, and no rewards.
-    score: ScoreJob | None
-    label: str
-
-
-class SlotResult(NamedTuple):
-    """How a slot ended: a completion with a reward, or a failure (with the completion, if any)."""
-
-    completion: Completion | None
-    reward: Reward | None
-    failure: Failure | None
-
-
-class Progress(NamedTuple):
-    """Where a ``collect`` stands."""
-
-    slots: int
-    scored: int
-    failed: int
-    resubmitted: int
-    workers: int
-
-
-@dataclass
-class _Open:
-    """One group on its way."""
-
-    job: GroupJob
-    role: Role = "generate"
-    attempt: int = 1
-    #: It was seen in a worker's hands since it was last submitted.
-    leased: bool = False
-    bare_ticks: int = 0
-    generated: dict[int, Completion | Failure] = field(default_factory=dict)
-    scored: dict[int, Reward | Failure] = field(default_factory=dict)
-
-    def slots(self) -> list[int]:
-        return [prompt.slot for prompt in self.job.generate.prompts]
-
-    def to_score(self) -> set[int]:
-        if self.job.score is None:
-            return set()
-        return {slot for slot, found in self.generated.items() if isinstance(found, Completion)}
-
-    def generation_done(self) -> bool:
-        return len(self.generated) == len(self.job.generate.prompts)
-
-    def done(self) -> bool:
-        return self.generation_done() and self.to_score() <= set(self.scored)
-
-    def take(self, field_name: str, value: str) -> None:
-        role, _, slot = field_name.partition(":")
-        kind, payload = json.loads(value)
-        (self.generated if role == "generate" else self.scored)[int(slot)] = RESULTS[
-            kind
-        ].model_validate(payload)  # type: ignore[assignment]
-
-    def results(self) -> dict[int, SlotResult]:
-        late = "the step's deadline passed"
-        ended: dict[int, SlotResult] = {}
-        for slot in self.slots():
-            made, judged = self.generated.get(slot), self.scored.get(slot)
-            completion = made if isinstance(made, Completion) else None
-            failure = next((f for f in (made, judged) if isinstance(f, Failure)), None)
-            reward = judged if isinstance(judged, Reward) else None
-            wanted = completion if self.job.score is None else reward
-            if wanted is None and failure is None:
-                failure = Failure(slot=slot, kind=FailureKind.DEADLINE, message=late)
-            ended[slot] = SlotResult(completion, reward, failure)
-        return ended
 
 
 class Dispatcher:
@@ -137,7 +55,7 @@ class Dispatcher:
         """
         try:
             return self._collect(
-                {job.generate.group: _Open(job) for job in jobs}, deadline_s, observe
+                {job.generate.group: OpenGroup(job) for job in jobs}, deadline_s, observe
             )
         except (RedisError, OperationalError) as error:
             raise EnvironmentNotReady(
@@ -182,7 +100,7 @@ class Dispatcher:
         return list(problems)
 
     def _collect(
-        self, groups: dict[str, _Open], deadline_s: float, observe: Callable[[Progress], None]
+        self, groups: dict[str, OpenGroup], deadline_s: float, observe: Callable[[Progress], None]
     ) -> dict[str, dict[int, SlotResult]]:
         end = time.monotonic() + deadline_s
         self._write(groups.values())
@@ -210,7 +128,7 @@ class Dispatcher:
         observe(self._progress(groups.values(), workers))
         return {name: group.results() for name, group in groups.items()}
 
-    def _write(self, groups: Iterable[_Open]) -> None:
+    def _write(self, groups: Iterable[OpenGroup]) -> None:
         pipe = self._redis.pipeline(transaction=False)
         for group in groups:
             generate, score, _ = group.job
@@ -222,7 +140,7 @@ class Dispatcher:
                     pipe.set(key, job.model_dump_json(), ex=JOB_TTL_S)
         pipe.execute()
 
-    def _read_back(self, groups: Mapping[str, _Open]) -> None:
+    def _read_back(self, groups: Mapping[str, OpenGroup]) -> None:
         """Take over what an interrupted attempt at this step left; the stream has what follows."""
         last = self._redis.xrevrange(self._keys.events, count=1)
         self._cursor = str(last[0][0]) if last else "0-0"
@@ -233,13 +151,13 @@ class Dispatcher:
             for field_name, value in found.items():
                 group.take(field_name, value)
 
-    def _advance(self, group: _Open) -> _Open:
+    def _advance(self, group: OpenGroup) -> OpenGroup:
         if group.role == "generate" and group.generation_done():
             group.role, group.attempt = "score", 1
             group.leased, group.bare_ticks = False, 0
         return group
 
-    def _submit(self, groups: Sequence[_Open]) -> None:
+    def _submit(self, groups: Sequence[OpenGroup]) -> None:
         if not groups:
             return
         with (
@@ -257,7 +175,7 @@ class Dispatcher:
                     producer=producer,
                 )
 
-    def _read_news(self, groups: Mapping[str, _Open], block_ms: int) -> set[str]:
+    def _read_news(self, groups: Mapping[str, OpenGroup], block_ms: int) -> set[str]:
         touched: set[str] = set()
         for _, entries in _streams(
             self._redis.xread({self._keys.events: self._cursor}, count=2000, block=block_ms)
@@ -270,7 +188,7 @@ class Dispatcher:
                     touched.add(entry["group"])
         return touched
 
-    def _move_on(self, open_groups: dict[str, _Open], touched: set[str]) -> None:
+    def _move_on(self, open_groups: dict[str, OpenGroup], touched: set[str]) -> None:
         ready = []
         for name in sorted(touched):
             group = open_groups[name]
@@ -280,7 +198,7 @@ class Dispatcher:
                 ready.append(self._advance(group))
         self._submit(ready)
 
-    def _look_after(self, groups: Sequence[_Open]) -> None:
+    def _look_after(self, groups: Sequence[OpenGroup]) -> None:
         """Submit again the groups that are in nobody's hands and in no queue."""
         pipe = self._redis.pipeline(transaction=False)
         for group in groups:
@@ -301,7 +219,7 @@ class Dispatcher:
         self.resubmitted += len(lost)
         self._submit(lost)
 
-    def _progress(self, groups: Iterable[_Open], workers: int) -> Progress:
+    def _progress(self, groups: Iterable[OpenGroup], workers: int) -> Progress:
         slots = scored = failed = 0
         for group in groups:
             slots += len(group.slots())

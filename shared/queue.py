@@ -1,6 +1,7 @@
 """The Celery app both sides share: task names, queues, and the only Celery settings.
 
-The figures behind the settings are measured in docs/engine.md.
+A group of slots travels as one task, late acknowledged, one at a time per thread: a straggler holds
+nothing else up, and what a dead worker held goes back to the queue.
 """
 
 from celery import Celery

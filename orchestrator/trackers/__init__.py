@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from orchestrator.dispatch import Progress
 from orchestrator.evaluation import Evaluation
+from orchestrator.ledger import Progress
 from orchestrator.rollouts import Group, StepReport
 
 

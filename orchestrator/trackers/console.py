@@ -11,9 +11,9 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from orchestrator.dispatch import Progress
 from orchestrator.domains import Domain
 from orchestrator.evaluation import Evaluation
+from orchestrator.ledger import Progress
 from orchestrator.rollouts import Group, StepReport
 
 SPARKS = "▁▂▃▄▅▆▇█"

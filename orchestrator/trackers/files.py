@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from orchestrator.dispatch import Progress
 from orchestrator.domains import Domain
 from orchestrator.evaluation import Evaluation
+from orchestrator.ledger import Progress
 from orchestrator.rollouts import Group, Rollout, StepReport
 from orchestrator.run_directory import RunDirectory
 

@@ -3,8 +3,8 @@
 import json
 from typing import Any, TextIO
 
-from orchestrator.dispatch import Progress
 from orchestrator.evaluation import Evaluation
+from orchestrator.ledger import Progress
 from orchestrator.rollouts import Group, StepReport
 
 

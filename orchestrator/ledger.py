@@ -1,0 +1,91 @@
+"""What the orchestrator knows of each group that it asked for: the ledger behind the queue."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from shared.keys import Role
+from shared.messages import Completion, Failure, FailureKind, GenerateJob, Reward, ScoreJob
+
+RESULTS: Mapping[str, type[Completion | Reward | Failure]] = {
+    "Completion": Completion,
+    "Reward": Reward,
+    "Failure": Failure,
+}
+
+
+class GroupJob(NamedTuple):
+    """What a group needs from the workers, and the label people see in Flower."""
+
+    generate: GenerateJob
+    #: None: the completions are wanted, and no rewards.
+    score: ScoreJob | None
+    label: str
+
+
+class SlotResult(NamedTuple):
+    """How a slot ended: a completion with a reward, or a failure (with the completion, if any)."""
+
+    completion: Completion | None
+    reward: Reward | None
+    failure: Failure | None
+
+
+class Progress(NamedTuple):
+    """Where a ``collect`` stands."""
+
+    slots: int
+    scored: int
+    failed: int
+    resubmitted: int
+    workers: int
+
+
+@dataclass
+class OpenGroup:
+    """One group on its way. Made and changed by ``dispatch`` alone."""
+
+    job: GroupJob
+    role: Role = "generate"
+    attempt: int = 1
+    #: It was seen in a worker's hands since it was last submitted.
+    leased: bool = False
+    bare_ticks: int = 0
+    generated: dict[int, Completion | Failure] = field(default_factory=dict)
+    scored: dict[int, Reward | Failure] = field(default_factory=dict)
+
+    def slots(self) -> list[int]:
+        return [prompt.slot for prompt in self.job.generate.prompts]
+
+    def to_score(self) -> set[int]:
+        if self.job.score is None:
+            return set()
+        return {slot for slot, found in self.generated.items() if isinstance(found, Completion)}
+
+    def generation_done(self) -> bool:
+        return len(self.generated) == len(self.job.generate.prompts)
+
+    def done(self) -> bool:
+        return self.generation_done() and self.to_score() <= set(self.scored)
+
+    def take(self, field_name: str, value: str) -> None:
+        role, _, slot = field_name.partition(":")
+        kind, payload = json.loads(value)
+        (self.generated if role == "generate" else self.scored)[int(slot)] = RESULTS[
+            kind
+        ].model_validate(payload)  # type: ignore[assignment]
+
+    def results(self) -> dict[int, SlotResult]:
+        late = "the step's deadline passed"
+        ended: dict[int, SlotResult] = {}
+        for slot in self.slots():
+            made, judged = self.generated.get(slot), self.scored.get(slot)
+            completion = made if isinstance(made, Completion) else None
+            failure = next((f for f in (made, judged) if isinstance(f, Failure)), None)
+            reward = judged if isinstance(judged, Reward) else None
+            wanted = completion if self.job.score is None else reward
+            if wanted is None and failure is None:
+                failure = Failure(slot=slot, kind=FailureKind.DEADLINE, message=late)
+            ended[slot] = SlotResult(completion, reward, failure)
+        return ended
