@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from orchestrator import groups
-from orchestrator.dispatch import Dispatcher, Progress
+from orchestrator.dispatch import Dispatcher
 from orchestrator.inputs import Inputs
+from orchestrator.ledger import Progress
 from orchestrator.rollouts import Group, Weights
 
 RESAMPLES = 10_000

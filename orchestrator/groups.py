@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator import policy
-from orchestrator.dispatch import GroupJob, SlotResult
 from orchestrator.inputs import Inputs
+from orchestrator.ledger import GroupJob, SlotResult
 from orchestrator.prompts import slot_prompt
 from orchestrator.rollouts import Example, Group, Rollout, Weights
 from shared.messages import GenerateJob, Sampling, ScoreJob

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from orchestrator import advantages, data, groups, policy, update
-from orchestrator.dispatch import Dispatcher, Progress
+from orchestrator.dispatch import Dispatcher
 from orchestrator.evaluation import Comparison, Evaluation, compare, evaluate
 from orchestrator.inputs import Inputs
+from orchestrator.ledger import Progress
 from orchestrator.policy_file import policy_document
 from orchestrator.rollouts import DomainWeights, Group, StepReport, UpdateReport, Weights
 from orchestrator.run_directory import RunDirectory

@@ -5,7 +5,7 @@ nothing else up, and what a dead worker held goes back to the queue.
 """
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 
 GENERATE = "generate"
 SCORE = "score"
@@ -20,7 +20,8 @@ def celery_app(broker_url: str, max_connections: int = 64) -> Celery:
     """The app on the Redis server at ``broker_url``."""
     app = Celery("concept-grpo", broker=broker_url, set_as_current=False)
     app.conf.update(
-        task_queues=[Queue(name) for name in QUEUES],
+        # An exchange of its own per queue: on a shared one every message reaches both.
+        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         task_routes={name: {"queue": name} for name in QUEUES},
         task_create_missing_queues=False,
         task_acks_late=True,

@@ -207,6 +207,13 @@ def test_logits_stay_centred_within_their_bound() -> None:
         assert part.mean() == pytest.approx(0, abs=1e-15)
 
 
+def test_adams_first_step_moves_every_logit_by_the_rate() -> None:
+    knobs = Clipped(learning_rate=0.05, num_iterations=1, entropy_coef=0.0)
+    params = params_of(step(weights_of(START), groups_of(START, knobs), knobs).weights)
+    assert np.ptp(params.theta) == pytest.approx(0.1, abs=1e-6)
+    assert np.unique(params.theta.round(6)).size == 2
+
+
 def test_the_rate_follows_the_exact_kl_of_the_step() -> None:
     slow = Clipped(learning_rate=0.001, target_kl=0.5)
     weights, report = step(weights_of(START), groups_of(START, slow), slow)
