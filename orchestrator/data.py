@@ -4,17 +4,20 @@ Everything here is a pure function of its arguments, so that a resumed run repea
 """
 
 import hashlib
+import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from orchestrator.data_readers import READERS, read_records
+from orchestrator import strict_json
+from orchestrator.data_readers import READERS, Record, read_records
 from orchestrator.data_records import example
 from orchestrator.rollouts import Example
 from orchestrator.text_files import read_text
+from orchestrator.wording import short
 from shared.errors import UsageError
 
 _BUILTIN = Path(__file__).parent / "builtin" / "examples"
@@ -25,8 +28,9 @@ BUILTIN_HELDOUT = _BUILTIN / "heldout.jsonl"
 
 @dataclass(frozen=True)
 class Dataset:
-    """One data file, loaded and checked."""
+    """One data file, or the records of a program, checked."""
 
+    #: The file, or the records' name.
     path: Path
     examples: tuple[Example, ...]
     #: Names of the columns kept in ``Example.extra``, in order of appearance.
@@ -47,17 +51,30 @@ def load(path: Path) -> Dataset:
     UsageError: the file or one of its records is wrong; says where, what and what to do.
     """
     text = read_text(path, tuple(READERS))
-    records = list(read_records(text, path))
-    if not records:
-        raise UsageError(f"{path}: holds no records. Write at least one with a 'text'.")
-    width = max(3, len(str(len(records))))
-    examples = tuple(
-        example(record, f"{path}:{record.line}", f"e{number:0{width}}")
-        for number, record in enumerate(records, 1)
-    )
-    _refuse_repeated_ids(examples)
-    columns = dict.fromkeys(name for loaded in examples for name in loaded.extra)
-    return Dataset(path, examples, tuple(columns))
+    records = [(record, f"{path}:{record.line}") for record in read_records(text, path)]
+    return _dataset(path, records)
+
+
+def from_records(records: Sequence[Any], name: str) -> Dataset:
+    """Check records that a program holds, in the two shapes that files have.
+
+    UsageError: one of them is wrong; says where (``name[0]`` is the first), what and what to do.
+    """
+    located = [(value, f"{name}[{at}]") for at, value in enumerate(records)]
+    return _dataset(Path(name), [(record_of(value, where), where) for value, where in located])
+
+
+def record_of(value: Any, where: str) -> Record:
+    """A mapping of JSON values as a record. UsageError: it is none; says ``where``."""
+    if not isinstance(value, Mapping):
+        raise UsageError(
+            f'{where}: a record must be an object like {{"text": "..."}}, found {short(value)}.'
+        )
+    try:
+        text = json.dumps(dict(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"{where}: holds what JSON cannot: {error}. Remove it.") from None
+    return Record(1, strict_json.parse(text, Path(where)))
 
 
 def split(examples: Sequence[Example], fraction: float, seed: int) -> Split:
@@ -92,6 +109,19 @@ def batch(
     ]
     ids = _group_ids([one.id for one in chosen])
     return tuple(zip(ids, chosen, strict=True))
+
+
+def _dataset(path: Path, records: Sequence[tuple[Record, str]]) -> Dataset:
+    if not records:
+        raise UsageError(f"{path}: holds no records. Write at least one with a 'text'.")
+    width = max(3, len(str(len(records))))
+    examples = tuple(
+        example(record, where, f"e{number:0{width}}")
+        for number, (record, where) in enumerate(records, 1)
+    )
+    _refuse_repeated_ids(examples)
+    columns = dict.fromkeys(name for loaded in examples for name in loaded.extra)
+    return Dataset(path, examples, tuple(columns))
 
 
 @lru_cache(maxsize=8)

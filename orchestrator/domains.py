@@ -1,7 +1,8 @@
 """Domains: the concepts, templates and relationships that actions choose from."""
 
+import json
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -60,7 +61,25 @@ def load_domains(refs: Sequence[str]) -> tuple[Domain, ...]:
 
     UsageError: no such domain, a file that is wrong (says what to do), two domains of one name.
     """
-    loaded = tuple(domain for ref in refs for domain in _load(ref))
+    return distinct(domain for ref in refs for domain in _load(ref))
+
+
+def from_table(name: str, table: Mapping[str, Any], source: str) -> Domain:
+    """The domain of a table that a program holds, checked as those of files are.
+
+    ``name`` is the domain's unless the table has one. UsageError: ``source`` begins the message.
+    """
+    try:
+        # The same values that a file could hold: lists for tuples, strings for keys.
+        values = json.loads(json.dumps(dict(table)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"{source}: holds what JSON cannot: {error}. Remove it.") from None
+    return _domain(DomainTable(name, values), source)
+
+
+def distinct(domains: Iterable[Domain]) -> tuple[Domain, ...]:
+    """The domains as they are. UsageError: two of them have the same name or alias."""
+    loaded = tuple(domains)
     owners: dict[str, Domain] = {}
     for domain in loaded:
         for word in (domain.name, *domain.aliases):

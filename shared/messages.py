@@ -34,12 +34,57 @@ class SlotPrompt(Message):
     seed: int
 
 
-class Sampling(Message):
-    """How completions are sampled. Made from the run's config, read by the providers."""
+class Price(Message):
+    """What a model costs, in USD per token and per request. Made by the preflight."""
 
-    provider: Literal["template"] = "template"
+    prompt_usd: Annotated[float, Field(ge=0)]
+    completion_usd: Annotated[float, Field(ge=0)]
+    request_usd: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Sampling(Message):
+    """How one model is asked. Made from the run's config and the preflight, read by the workers."""
+
+    provider: Literal["template", "openrouter"] = "template"
     #: Time in seconds that the template engine waits before it answers; 0 answers at once.
     latency_s: float = 0.0
+    model: str = "template"
+    #: What the endpoint understands: OpenRouter's own fields, or only those of the OpenAI API.
+    dialect: Literal["openrouter", "openai"] = "openrouter"
+    #: Tokens that an answer may have; always sent.
+    max_tokens: int = 400
+    #: Sent only where the model supports them; None = the provider's default.
+    temperature: float | None = None
+    top_p: float | None = None
+    #: Whether the slot's seed is sent.
+    send_seed: bool = False
+    #: Whether reasoning is switched off, where a model has it and does not insist on it.
+    reasoning_off: bool = False
+    #: How a structured answer is asked for: the best that the model supports.
+    reply_format: Literal["json_schema", "json_object", "text"] = "text"
+    #: OpenRouter's ``provider`` routing options, as they are.
+    routing: dict[str, Any] = Field(default_factory=dict)
+    #: None: the price is unknown, and no dollar cap can hold.
+    price: Price | None = None
+    #: Seconds that one call may take, first byte to last.
+    request_timeout_s: float = 90.0
+    #: Seconds that a slot may take, its waits and all its attempts included.
+    slot_timeout_s: float = 300.0
+    #: Calls for one slot, the first included.
+    max_attempts: int = 5
+
+
+class Limits(Message):
+    """What the whole fleet may do together. Made from the run's config, kept by the governor."""
+
+    #: Requests per minute; None = no limit of ours.
+    max_rpm: Annotated[int, Field(ge=1)] | None = None
+    #: Tokens per minute, prompt and completion.
+    max_tpm: Annotated[int, Field(ge=1)] | None = None
+    #: Calls at the same time; the governor adapts below it.
+    max_inflight: Annotated[int, Field(ge=1)] = 64
+    #: Dollars that the run may spend, everything included.
+    max_cost_usd: Annotated[float, Field(gt=0)] | None = None
 
 
 class GenerateJob(Message):
@@ -50,6 +95,9 @@ class GenerateJob(Message):
     group: str
     prompts: tuple[SlotPrompt, ...]
     sampling: Sampling
+    limits: Limits = Limits()
+    #: What the money is booked under.
+    purpose: Literal["train", "eval"] = "train"
 
 
 class RewardTerm(Message):
@@ -74,6 +122,14 @@ class ScoreJob(Message):
     #: The extra columns of the data line, by name, for custom rewards.
     extra: dict[str, Any]
     rewards: tuple[RewardTerm, ...]
+    #: The models that judge; empty = none does.
+    judges: tuple[Sampling, ...] = ()
+    #: What the judges are told to look for.
+    rubric: str = ""
+    #: Share of the completions that are judged a second time, to measure the judge's noise.
+    rejudge_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    limits: Limits = Limits()
+    purpose: Literal["train", "eval"] = "train"
 
 
 class Completion(Message):
@@ -86,6 +142,7 @@ class Completion(Message):
     model: str
     provider: str
     finish_reason: str | None = "stop"
+    native_finish_reason: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
     #: None is unknown, never free.
@@ -103,6 +160,11 @@ class Reward(Message):
     parts: dict[str, float]
     #: The parts in words: "Length: 0.73, Vocabulary: 0.91, ...".
     feedback: str
+    #: What the judges said, first and second time, in [0, 1]; empty = not judged.
+    judged: tuple[float, ...] = ()
+    rejudged: tuple[float, ...] = ()
+    #: Of all judge calls for this completion; None is unknown, never free.
+    cost_usd: float | None = 0.0
 
 
 class FailureKind(StrEnum):
@@ -112,6 +174,22 @@ class FailureKind(StrEnum):
     DEADLINE = "deadline"
     #: A reward function raised, or returned something that is not a number in [0, 1].
     REWARD_ERROR = "reward_error"
+    #: Too many requests, for longer than the slot could wait.
+    RATE_LIMITED = "rate_limited"
+    #: The model's side failed or answered garbage, in every attempt.
+    UPSTREAM = "upstream"
+    #: No whole answer within the time of a call, in every attempt.
+    TIMEOUT = "timeout"
+    #: The connection could not be made, or broke, in every attempt.
+    CONNECTION = "connection"
+    #: The request was refused as it is: repeating it changes nothing.
+    REJECTED = "rejected"
+    #: The prompt was refused by a content policy.
+    MODERATED = "moderated"
+    #: All tokens went into hidden reasoning: raise max_tokens.
+    REASONED_OUT = "reasoned_out"
+    #: A judge gave no valid score, asked twice.
+    NO_SCORE = "no_score"
     #: The worker met a fault of its own.
     WORKER_ERROR = "worker_error"
 

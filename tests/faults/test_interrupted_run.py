@@ -1,0 +1,107 @@
+"""A run that is stopped, kindly or not, goes on where it was and learns the same policy."""
+
+import shlex
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.processes import alive, descendants, needs_proc, wait_until
+from tests.running import SMALL, metrics, only_run, orchestrator, started
+
+#: Slow enough to be caught in the middle.
+SLOW = (*SMALL, "--set=template_latency_s=0.15")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The policy of the same run, never interrupted."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    ended = orchestrator("run", *SMALL, cwd=folder)
+    assert ended.code == 0, ended.err
+    return (only_run(folder) / "policy.json").read_bytes()
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)],
+    ids=["SIGINT", "SIGTERM", "SIGKILL"],
+)
+def test_a_stopped_run_goes_on_where_it_was_and_learns_the_same(
+    workplace: Path, undisturbed: bytes, number: signal.Signals, code: int
+) -> None:
+    # Given a run that is stopped after its first steps.
+    with started("run", *SLOW, cwd=workplace) as command:
+        run = command.await_step(workplace, 2)
+        children = descendants(command.pid)
+        command.process.send_signal(number)
+        stopped = command.end(10)
+    wait_until(lambda: not any(map(alive, children)), 5, "server and workers gone")
+    done = len(metrics(run))
+    assert 2 <= done < 4
+    assert not (run / "policy.json").exists()
+
+    # Then it says how to go on, if it can still say anything.
+    assert stopped.code == code, stopped.err
+    assert "Traceback" not in stopped.err
+    if number is not signal.SIGKILL:
+        assert f"stopped; saved step {done} of 4 -> runs/{run.name}" in stopped.err
+        assert f"resume  orchestrator run --resume {run.name}" in stopped.err
+
+    # When it goes on, then what it learns is the same to the last bit.
+    resumed = orchestrator("run", "--resume", run.name, cwd=workplace)
+    assert resumed.code == 0, resumed.err
+    assert f"resuming {run.name} at step {done + 1}/4" in resumed.err
+    assert only_run(workplace) == run
+    assert (run / "policy.json").read_bytes() == undisturbed
+    assert [row["step"] for row in metrics(run)] == [1, 2, 3, 4]
+
+
+def test_a_run_whose_redis_state_is_lost_goes_on_from_its_checkpoint(
+    workplace: Path, undisturbed: bytes
+) -> None:
+    first = orchestrator("run", *SMALL, cwd=workplace)
+    assert first.code == 0, first.err
+    run = only_run(workplace)
+    (run / "policy.json").unlink()
+
+    resumed = orchestrator("run", "--resume", "latest", cwd=workplace)
+
+    assert resumed.code == 0, resumed.err
+    assert (run / "policy.json").read_bytes() == undisturbed
+
+
+def test_the_resume_line_works_wherever_the_runs_are(workplace: Path) -> None:
+    # Given a run in a folder of the user's choice, stopped.
+    place = "--set=runs_dir=my experiments"
+    with started("run", *SLOW, place, cwd=workplace) as command:
+        command.await_words("step 1/4")
+        command.process.send_signal(signal.SIGTERM)
+        said = command.end(10).err
+    line = next(line for line in said.splitlines() if line.startswith("resume  "))
+
+    program, *arguments = shlex.split(line.removeprefix("resume  "))
+    resumed = orchestrator(*arguments, cwd=workplace)
+
+    assert program == "orchestrator"
+    assert resumed.code == 0, resumed.err
+
+
+def test_a_second_orchestrator_on_the_same_run_is_refused_and_the_first_goes_on(
+    workplace: Path,
+) -> None:
+    with started(
+        "run", *SMALL[1:], "--steps=100", "--set=template_latency_s=0.2", cwd=workplace
+    ) as first:
+        run = first.await_step(workplace, 1)
+
+        second = orchestrator("run", "--resume", run.name, cwd=workplace, name="second")
+
+        assert second.code == 1
+        (line,) = second.err.splitlines()
+        assert line.startswith(f"error: {run.name} is owned by process {first.pid} since ")
+        reached = len(metrics(run))
+        first.await_step(workplace, reached + 1, within_s=10)
+        first.process.send_signal(signal.SIGTERM)
+        assert first.end(10).code == 143

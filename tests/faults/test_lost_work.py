@@ -1,0 +1,78 @@
+"""Workers that die with work in hand: nothing is missing, nobody waits for long."""
+
+import os
+import signal
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from redis import Redis
+
+from shared.keys import RunKeys
+from tests.processes import wait_until
+from tests.working import dispatching, draft, group_job, worker_process
+
+
+def holder(redis: Redis, run: str, group: str) -> str:
+    """The worker that has the group's generation in hand; empty if nobody has."""
+    return str(redis.get(RunKeys(run).lease(1, group, "generate")) or "").split(" ")[0]
+
+
+def test_a_group_whose_worker_was_killed_is_finished_by_another_within_12_s(
+    empty_url: str, empty_redis: Redis, run_id: str, workplace: Path
+) -> None:
+    groups = ["e001", "e002", "e003", "e004"]
+    jobs = [group_job(run_id, group, latency_s=1) for group in groups]
+    found = {}
+    with ExitStack() as stack:
+        # Given two workers with work in hand.
+        crew = {
+            name: stack.enter_context(worker_process(empty_url, workplace, name))
+            for name in ("first", "second")
+        }
+        dispatcher = stack.enter_context(dispatching(empty_url, run_id))
+        collecting = threading.Thread(
+            target=lambda: found.update(dispatcher.collect(jobs, deadline_s=40))
+        )
+        collecting.start()
+        wait_until(lambda: all(holder(empty_redis, run_id, g) for g in groups), 5, "all in hand")
+        victim = holder(empty_redis, run_id, "e001")
+        stranded = [g for g in groups if holder(empty_redis, run_id, g) == victim]
+
+        # When one is killed.
+        os.kill(crew[victim].process.pid, signal.SIGKILL)
+        began = time.monotonic()
+        collecting.join(30)
+        seconds = time.monotonic() - began
+
+    # Then the other does the dead one's groups, and every slot has its own answer.
+    assert seconds < 12
+    assert dispatcher.resubmitted == len(stranded)
+    for group in groups:
+        texts = {slot: result.completion.text for slot, result in found[group].items()}
+        assert texts == {slot: draft(group, slot) for slot in range(4)}
+        assert all(result.reward for result in found[group].values())
+
+
+def test_a_run_whose_last_worker_was_killed_goes_on_when_another_comes(
+    empty_url: str, empty_redis: Redis, run_id: str, workplace: Path
+) -> None:
+    found = {}
+    with dispatching(empty_url, run_id) as dispatcher:
+        collecting = threading.Thread(
+            target=lambda: found.update(
+                dispatcher.collect([group_job(run_id, latency_s=0.5)], deadline_s=40)
+            )
+        )
+        collecting.start()
+        with worker_process(empty_url, workplace, "only") as only:
+            wait_until(lambda: holder(empty_redis, run_id, "e001"), 5, "in hand")
+            os.kill(only.process.pid, signal.SIGKILL)
+            only.process.wait()
+            # Its lease would end by itself; the test above waits for that.
+            empty_redis.pexpire(RunKeys(run_id).lease(1, "e001", "generate"), 100)
+        with worker_process(empty_url, workplace, "heir"):
+            collecting.join(30)
+
+    assert all(result.reward for result in found["e001"].values())

@@ -1,0 +1,155 @@
+"""Leases on groups, script by script: one holder at a time, on the server's clock."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+
+from shared.keys import LEASE_TTL_S, RunKeys
+from shared.messages import Failure, FailureKind
+from tests.working import group_job
+from worker.slots import GroupTask, Slots
+
+
+@pytest.fixture
+def task(empty_redis: Redis, run_id: str) -> GroupTask:
+    """A group whose job is written."""
+    key = RunKeys(run_id).job(1, "e001", "generate")
+    empty_redis.set(key, group_job(run_id).generate.model_dump_json())
+    return GroupTask(run_id, 1, "e001", "generate", 1)
+
+
+def lease_of(task: GroupTask) -> str:
+    return RunKeys(task.run).lease(task.step, task.group, task.role)
+
+
+def play(url: str, scene: Callable[[Slots, Slots], Awaitable[None]]) -> None:
+    """Run ``scene`` with the slots of two workers."""
+
+    async def run() -> None:
+        async with AsyncRedis.from_url(url, decode_responses=True) as redis:
+            await scene(Slots(redis, "first"), Slots(redis, "second"))
+
+    asyncio.run(run())
+
+
+def failed(slot: int, message: str) -> Failure:
+    return Failure(slot=slot, kind=FailureKind.WORKER_ERROR, message=message)
+
+
+def test_a_group_is_in_one_pair_of_hands_until_it_is_given_back(
+    empty_url: str, empty_redis: Redis, task: GroupTask
+) -> None:
+    async def scene(first: Slots, second: Slots) -> None:
+        held = await first.begin(task)
+        assert held is not None
+        assert await second.begin(task) is None
+        # Not even the same worker's other thread gets it.
+        assert await first.begin(task) is None
+        assert 0 < empty_redis.pttl(lease_of(task)) <= LEASE_TTL_S * 1000
+
+        await first.release(held)
+
+        assert await second.begin(task) is not None
+
+    play(empty_url, scene)
+
+
+def test_generation_and_scoring_of_a_group_have_leases_of_their_own(
+    empty_url: str, empty_redis: Redis, task: GroupTask
+) -> None:
+    job = group_job(task.run).score
+    assert job is not None
+    empty_redis.set(RunKeys(task.run).job(1, "e001", "score"), job.model_dump_json())
+
+    async def scene(first: Slots, second: Slots) -> None:
+        assert await first.begin(task) is not None
+        assert await second.begin(task._replace(role="score")) is not None
+
+    play(empty_url, scene)
+
+
+def test_a_lease_expires_and_its_late_holder_touches_the_new_one_no_more(
+    empty_url: str, empty_redis: Redis, task: GroupTask
+) -> None:
+    async def scene(first: Slots, second: Slots) -> None:
+        late = await first.begin(task)
+        assert late is not None
+        empty_redis.pexpire(lease_of(task), 30)
+        await asyncio.sleep(0.06)
+        assert await second.begin(task) is not None
+        holder = empty_redis.get(lease_of(task))
+        empty_redis.pexpire(lease_of(task), 3000)
+
+        await first.renew_all()
+        assert empty_redis.pttl(lease_of(task)) <= 3000
+        await first.release(late)
+        assert empty_redis.get(lease_of(task)) == holder
+
+    play(empty_url, scene)
+
+
+def test_renewal_gives_a_held_lease_its_whole_time_again_until_it_is_given_back(
+    empty_url: str, empty_redis: Redis, task: GroupTask
+) -> None:
+    async def scene(first: Slots, _: Slots) -> None:
+        held = await first.begin(task)
+        assert held is not None
+        empty_redis.pexpire(lease_of(task), 500)
+
+        await first.renew_all()
+        assert empty_redis.pttl(lease_of(task)) > LEASE_TTL_S * 1000 - 500
+
+        await first.release(held)
+        await first.renew_all()
+        assert not empty_redis.exists(lease_of(task))
+
+    play(empty_url, scene)
+
+
+def test_a_group_whose_job_is_gone_is_not_taken(
+    empty_url: str, empty_redis: Redis, task: GroupTask
+) -> None:
+    empty_redis.delete(RunKeys(task.run).job(1, "e001", "generate"))
+
+    async def scene(first: Slots, _: Slots) -> None:
+        assert await first.begin(task) is None
+
+    play(empty_url, scene)
+    assert not empty_redis.exists(lease_of(task))
+
+
+def test_the_first_result_of_a_slot_stays_and_is_announced_once(
+    empty_url: str, empty_redis: Redis, task: GroupTask
+) -> None:
+    keys = RunKeys(task.run)
+
+    async def scene(first: Slots, second: Slots) -> None:
+        await first.commit(task, {0: failed(0, "first"), 1: failed(1, "first")})
+        await second.commit(task, {1: failed(1, "second"), 2: failed(2, "second")})
+
+    play(empty_url, scene)
+
+    kept = empty_redis.hgetall(keys.slots(1, "e001"))
+    assert {field: "first" in value for field, value in kept.items()} == {
+        "generate:0": True,
+        "generate:1": True,
+        "generate:2": False,
+    }
+    announced = [entry["field"] for _, entry in empty_redis.xrange(keys.events)]
+    assert announced == ["generate:0", "generate:1", "generate:2"]
+    assert empty_redis.ttl(keys.slots(1, "e001")) > 0
+
+
+def test_a_commit_to_a_closed_step_writes_nothing(
+    empty_url: str, empty_redis: Redis, task: GroupTask
+) -> None:
+    empty_redis.delete(RunKeys(task.run).job(1, "e001", "generate"))
+
+    async def scene(first: Slots, _: Slots) -> None:
+        await first.commit(task, {0: failed(0, "late")})
+
+    play(empty_url, scene)
+    assert empty_redis.dbsize() == 0
