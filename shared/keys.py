@@ -68,6 +68,25 @@ class RunKeys:
         """Stream: one entry per step, the last thousand."""
         return self._key("metrics")
 
+    @property
+    def money(self) -> str:
+        """Hash: what the run cost, in 1e-9 USD, per role (generate, judge, eval).
+
+        ``spent:<role>`` is known, ``estimated:<role>`` stands in for costs that were not told,
+        ``perhaps:<role>`` belongs to calls that broke and may have been charged, and
+        ``reserved:<role>`` to calls that are out (or, if none is, to workers that died). Counts:
+        ``calls:<role>``, and of those ``unknown:<role>`` whose cost is estimated or doubtful.
+        """
+        return self._key("money")
+
+    @property
+    def stop(self) -> str:
+        """String: why the run makes no more calls, ``{"kind": ..., "sentence": ...}``.
+
+        Set by a worker, once; removed by the orchestrator when the run is resumed.
+        """
+        return self._key("stop")
+
 
 def slot_field(role: Role, slot: int) -> str:
     """The field of a slot's result in the hash of its group."""

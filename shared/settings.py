@@ -1,11 +1,16 @@
 """What comes from the environment, and nothing else: addresses and secrets."""
 
 import os
+import re
 from urllib.parse import urlsplit, urlunsplit
 
 from shared.errors import UsageError
 
 REDIS_URL = "REDIS_URL"
+OPENROUTER_API_KEY = "OPENROUTER_API_KEY"
+OPENROUTER_BASE_URL = "OPENROUTER_BASE_URL"
+
+_OPENROUTER = "https://openrouter.ai/api/v1"
 
 
 def redis_url() -> str | None:
@@ -31,6 +36,61 @@ def checked_redis_url(url: str, where: str) -> str:
             " (rediss:// for TLS)"
         )
     return url
+
+
+def openrouter_api_key() -> str | None:
+    """The key of ``OPENROUTER_API_KEY``, checked; None if it is unset or empty.
+
+    Raises UsageError for a key that no request header can carry.
+    """
+    return checked_api_key(os.environ.get(OPENROUTER_API_KEY))
+
+
+def checked_api_key(raw: str | None) -> str | None:
+    """The key without blanks around it; None if nothing is left.
+
+    Raises UsageError, which does not quote it, unless it is printable ASCII without spaces: a
+    client would put the whole header into its own error.
+    """
+    key = (raw or "").strip()
+    if not re.fullmatch(r"[!-~]*", key):
+        raise UsageError(
+            f"{OPENROUTER_API_KEY} holds a space, a line break or a character that is not ASCII; "
+            "copy the key again, and nothing but the key"
+        )
+    return key or None
+
+
+def openrouter_base_url() -> str:
+    """The endpoint of ``OPENROUTER_BASE_URL`` without a slash at its end; OpenRouter if unset.
+
+    Raises UsageError for what is no plain http or https address.
+    """
+    url = os.environ.get(OPENROUTER_BASE_URL, "").strip()
+    return checked_base_url(url) if url else _OPENROUTER
+
+
+def checked_base_url(url: str) -> str:
+    """``url`` without a slash at its end; UsageError if requests cannot be sent below it."""
+    example = f"write it like {_OPENROUTER} or http://127.0.0.1:8080/v1"
+    try:
+        parts = urlsplit(url)
+        complete = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        _ = parts.port
+    except ValueError:
+        raise UsageError(f"{OPENROUTER_BASE_URL} is no address; {example}") from None
+    if "@" in parts.netloc:
+        raise UsageError(
+            f"{OPENROUTER_BASE_URL} holds a user or password; {example}, and put the key into "
+            f"{OPENROUTER_API_KEY}"
+        )
+    if not complete or parts.query or parts.fragment or not re.fullmatch(r"[!-~]+", url):
+        shown = urlunsplit(parts._replace(query="", fragment=""))
+        raise UsageError(
+            f"{OPENROUTER_BASE_URL} {shown!r} is no address that requests can be sent below; "
+            f"{example}"
+        )
+    return url.rstrip("/")
 
 
 def redacted(url: str) -> str:

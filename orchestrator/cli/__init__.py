@@ -7,6 +7,7 @@ import click
 
 from orchestrator.cli.run import run
 from orchestrator.cli.services import flower, worker
+from orchestrator.cli.standin import demo_openrouter
 from shared.errors import ConceptGrpoError
 
 
@@ -21,7 +22,7 @@ def cli() -> None:
     """Reinforcement learning for prompts: learn what to ask a hosted LLM for, by GRPO."""
 
 
-for command in (run, worker, flower):
+for command in (run, worker, flower, demo_openrouter):
     cli.add_command(command)
 
 

@@ -1,0 +1,196 @@
+"""The worker's one HTTP client: bytes out, a verdict back."""
+
+import asyncio
+import contextlib
+import time
+from datetime import timedelta
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+from pyreqwest.client import ClientBuilder
+from pyreqwest.compatibility.httpx import HttpxTransport
+
+from worker.wire.answers import classify, fault_alone, transport_failure
+from worker.wire.untrusted import amount, mapping, parsed
+from worker.wire.verdicts import Classified
+
+_LARGEST_ANSWER = 4 * 2**20
+# Requests whose answer is only good to have.
+_SIDE_DEADLINE_S = 10.0
+# After our own deadline, so that the deadline is what ends a call.
+_GRACE_S = 1.0
+# Below what servers and balancers keep idle connections for.
+_IDLE_S = 30.0
+# Shorter ones are placeholders, and may occur in any text.
+_SHORTEST_SECRET = 8
+_TITLE = "concept-grpo"
+# Reserved by RFC 2606: the project has no address of its own.
+_REFERER = "https://concept-grpo.example"
+
+
+def _transport(connect_timeout_s: float) -> httpx.AsyncBaseTransport:
+    """The seam: whose sockets httpx uses. httpx's own pool collapses above 64 calls."""
+    builder = (
+        ClientBuilder()
+        .connect_timeout(timedelta(seconds=connect_timeout_s))
+        .pool_idle_timeout(timedelta(seconds=_IDLE_S))
+        .pool_max_idle_per_host(4096)
+        .no_proxy()
+        .follow_redirects(False)
+        .http1_only()
+        .default_cookie_store(False)
+    )
+    # Bytes are counted as they arrive, so they must not grow on the way.
+    builder = builder.gzip(False).brotli(False).deflate(False).zstd(False)
+    return HttpxTransport(builder.build())
+
+
+def _abandoned(deadline_s: float) -> httpx.Timeout:
+    """When the transport itself ends a call that nobody waits for any more.
+
+    Cancelling a call leaves it running in the transport, its connection open, even after the client
+    is closed. The transport takes the sum of these four for the whole call.
+    """
+    return httpx.Timeout(None, read=deadline_s + _GRACE_S)
+
+
+class ChatClient:
+    """Asks one endpoint. One instance per process, used on one loop by all its slots.
+
+    How many calls run at the same time is decided elsewhere.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None,
+        connect_timeout_s: float = 10,
+        *,
+        openrouter: bool | None = None,
+    ) -> None:
+        """``base_url`` and ``api_key`` as ``shared.settings`` checks them.
+
+        ``openrouter`` says whether the endpoint speaks OpenRouter's dialect; None: found out when
+        first asked.
+        """
+        self.base_url = base_url
+        self._openrouter = openrouter
+        if openrouter is None and _is_openrouter(base_url):
+            self._openrouter = True
+        self._probing = asyncio.Lock()
+        self._key = api_key
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "HTTP-Referer": _REFERER,
+            "X-OpenRouter-Title": _TITLE,
+        }
+        if api_key:
+            headers["Authorization"] = f"Bearer {api_key}"
+        self._http = httpx.AsyncClient(
+            transport=_transport(connect_timeout_s),
+            headers=headers,
+            timeout=None,
+            trust_env=False,
+            follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
+
+    def __repr__(self) -> str:
+        return f"ChatClient({self.base_url!r})"
+
+    async def post_chat(self, body: bytes, deadline_s: float, cache: bool = True) -> Classified:
+        """Send a body of ``chat_body`` and judge the answer, all within ``deadline_s`` seconds.
+
+        With ``cache`` OpenRouter may repeat, free, its answer of some minutes ago to the same
+        bytes. Whatever goes wrong is in the verdict; only cancellation raises.
+        """
+        headers = {"X-OpenRouter-Cache": "true"} if cache else {}
+        url = f"{self.base_url}/chat/completions"
+        try:
+            async with (
+                asyncio.timeout(deadline_s),
+                self._http.stream(
+                    "POST", url, content=body, headers=headers, timeout=_abandoned(deadline_s)
+                ) as response,
+            ):
+                received = await _received(response)
+        except Exception as error:
+            return transport_failure(error)
+        if received is None:
+            return fault_alone("huge_body")
+        return self._judged(response, received)
+
+    async def generation_cost(self, generation_id: str) -> float | None:
+        """What a generation cost, in USD, as OpenRouter's books say; None if they do not tell.
+
+        The books lag behind by minutes. Best effort: one request, 10 seconds, never raises.
+        """
+        found = await self._get("/generation", {"id": generation_id})
+        return amount(mapping(mapping(found).get("data")).get("total_cost"))
+
+    async def speaks_openrouter(self) -> bool:
+        """Whether the endpoint knows OpenRouter's fields: OpenRouter itself, or a stand-in of it.
+
+        Asks GET /models once, if nobody said; an endpoint that does not answer is asked again at
+        the next call, and until then taken for a plain one.
+        """
+        async with self._probing:
+            if self._openrouter is None:
+                models = await self._get("/models", {})
+                if models is None:
+                    return False
+                self._openrouter = _lists_like_openrouter(models)
+        return self._openrouter
+
+    async def aclose(self) -> None:
+        """Close all connections; calls under way fail."""
+        await self._http.aclose()
+
+    def _judged(self, response: httpx.Response, received: bytes) -> Classified:
+        headers = dict(response.headers)
+        if self._key and len(self._key) >= _SHORTEST_SECRET:
+            # A server may quote the key that it refuses.
+            received = received.replace(self._key.encode(), b"***")
+            headers = {key: value.replace(self._key, "***") for key, value in headers.items()}
+        return classify(response.status_code, headers, received, time.time())
+
+    async def _get(self, path: str, query: dict[str, str]) -> object:
+        """The JSON value at a path; None for whatever goes wrong."""
+        with contextlib.suppress(Exception):
+            async with (
+                asyncio.timeout(_SIDE_DEADLINE_S),
+                self._http.stream(
+                    "GET",
+                    self.base_url + path,
+                    params=query,
+                    timeout=_abandoned(_SIDE_DEADLINE_S),
+                ) as response,
+            ):
+                received = await _received(response)
+                if received is not None and response.is_success:
+                    return parsed(received)
+        return None
+
+
+async def _received(response: httpx.Response) -> bytes | None:
+    """The whole body; None if it is larger than any answer."""
+    parts, size = [], 0
+    async for part in response.aiter_raw():
+        parts.append(part)
+        size += len(part)
+        if size > _LARGEST_ANSWER:
+            return None
+    return b"".join(parts)
+
+
+def _is_openrouter(base_url: str) -> bool:
+    host = httpx.URL(base_url).host
+    return host == "openrouter.ai" or host.endswith(".openrouter.ai")
+
+
+def _lists_like_openrouter(models: object) -> bool:
+    listed = mapping(models).get("data")
+    first = mapping(listed[0]) if isinstance(listed, list) and listed else {}
+    return "pricing" in first and "supported_parameters" in first

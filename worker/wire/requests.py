@@ -1,0 +1,82 @@
+"""The body of a chat request, as bytes: the same job gives the same bytes, in any process.
+
+OpenRouter's response cache compares bytes, so a repeated call costs nothing and two slots with the
+same prompt must differ: each body carries the name of its rollout.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from shared.messages import ChatMessage, Sampling
+from worker.wire.replies import ReplySchema
+
+# Some providers take seeds of 32 bits only.
+_SEED_BITS = 0x7FFFFFFF
+
+
+def chat_body(
+    messages: Sequence[ChatMessage],
+    sampling: Sampling,
+    *,
+    rollout: str,
+    run: str,
+    seed: int | None,
+    schema: ReplySchema | None,
+    openrouter: bool = True,
+) -> bytes:
+    """Serialize a request for one answer.
+
+    ``rollout`` must be unique in the run for each answer wanted: a second question for the same
+    slot needs a name of its own. ``seed`` is sent, cut to 31 bits, if ``sampling.send_seed``. With
+    a ``schema`` the answer is asked for in ``sampling.reply_format``; where that is ``text``, the
+    prompt has to ask. ``openrouter=False`` leaves out what only OpenRouter knows.
+
+    Raises ValueError or TypeError if ``sampling.routing`` holds what JSON cannot say.
+    """
+    body: dict[str, Any] = {
+        "model": sampling.model,
+        "messages": [message.model_dump() for message in messages],
+        "max_tokens": sampling.max_tokens,
+    }
+    if sampling.temperature is not None:
+        body["temperature"] = sampling.temperature
+    if sampling.top_p is not None:
+        body["top_p"] = sampling.top_p
+    if sampling.send_seed and seed is not None:
+        body["seed"] = seed & _SEED_BITS
+    wanted = schema if sampling.reply_format != "text" else None
+    if wanted is not None:
+        body["response_format"] = _response_format(wanted, sampling)
+    if openrouter:
+        body["trace"] = {"trace_id": run, "generation_name": rollout}
+        body |= _openrouter_fields(sampling, wanted is not None)
+    else:
+        body["user"] = rollout
+    return json.dumps(
+        body, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    ).encode()
+
+
+def _response_format(schema: ReplySchema, sampling: Sampling) -> dict[str, Any]:
+    if sampling.reply_format == "json_object":
+        return {"type": "json_object"}
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": schema.name, "strict": True, "schema": schema.schema},
+    }
+
+
+def _openrouter_fields(sampling: Sampling, structured: bool) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    routing = dict(sampling.routing)
+    if structured:
+        # Repairs the syntax of JSON; it cannot mend what max_tokens cut.
+        fields["plugins"] = [{"id": "response-healing"}]
+        if sampling.reply_format == "json_schema":
+            routing.setdefault("require_parameters", True)
+    if sampling.reasoning_off:
+        fields["reasoning"] = {"effort": "none"}
+    if routing:
+        fields["provider"] = routing
+    return fields

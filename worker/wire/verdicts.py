@@ -1,0 +1,93 @@
+"""What an answer means for the caller."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.messages import FailureKind
+
+
+class Verdict(StrEnum):
+    """What to do with an answer."""
+
+    #: It holds a sample: use it.
+    COMPLETION = "completion"
+    #: It holds none: the same bytes may be sent again, after the wait.
+    RETRY = "retry"
+    #: This sample is missing: sending it again changes nothing.
+    REJECT = "reject"
+    #: The run pauses, its state kept, until a person has done what the message says.
+    STOP = "stop"
+
+
+class Scope(StrEnum):
+    """Whom a wait or a stop concerns."""
+
+    #: This request only.
+    REQUEST = "request"
+    #: Everyone who asks this model.
+    MODEL = "model"
+    #: Everyone who uses this key.
+    ACCOUNT = "account"
+
+
+class Billed(StrEnum):
+    """Whether the call cost money, by what the endpoint says or promises."""
+
+    NO = "no"
+    YES = "yes"
+    #: Nobody can tell: what was reserved stays reserved until it is settled or expires.
+    PERHAPS = "perhaps"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an answer under status 200 holds. Made by ``classify``, read by the provider."""
+
+    #: What the model wrote; empty unless the verdict is completion.
+    text: str
+    #: Whether the model refused, in the field made for it.
+    refusal: bool
+    #: The model that answered, usually a dated snapshot of what was asked; "" if not said.
+    model: str
+    #: Who hosts it; "" if not said.
+    provider: str
+    #: Any string, or None.
+    finish_reason: str | None
+    native_finish_reason: str | None
+    #: None = not said, which is not 0: a cost computed from it would be wrong.
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    #: USD. None = unknown, never free.
+    cost_usd: float | None
+    #: What ``ChatClient.generation_cost`` takes; "" if not said.
+    generation_id: str
+    #: Whether OpenRouter's response cache answered: the call was free.
+    cache_hit: bool
+    #: The generation that the cache repeated; "" if none.
+    source_id: str
+    #: Whether ``max_tokens`` cut the text.
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """The verdict on one call. Made by ``classify`` and ``transport_failure``."""
+
+    verdict: Verdict
+    #: A stable short name to count by: a key of ``worker.wire.faults.RULES``.
+    fault: str
+    scope: Scope
+    #: Seconds that the endpoint asks to wait, 0 to 24 h; None = it names no time.
+    wait_s: float | None
+    #: One line for people: what happened and what to do. No key, no user id.
+    message: str
+    #: What the slot's Failure says if it is rejected or its retries run out.
+    kind: FailureKind
+    billed: Billed
+    #: Whether too much was sent at once: fewer calls at the same time would help.
+    throttled: bool
+    #: Whether a retry may be answered from the response cache. False: a whole answer arrived and
+    #: is useless, and the cache would repeat it; call ``post_chat`` with ``cache=False``.
+    replay: bool
+    #: What the answer said; without text unless the verdict is completion, but with its cost.
+    answer: Answer | None
