@@ -12,6 +12,9 @@ Role = Literal["generate", "score"]
 #: Sorted set: the ``WorkerCard`` of each worker, by the server's time of its last heartbeat.
 WORKERS = "cgrpo:workers"
 
+#: Pattern of the lease keys of all runs.
+ALL_LEASES = "cgrpo:*:lease:*"
+
 #: Seconds after its last heartbeat that a worker counts as alive.
 WORKER_TTL_S = 8
 #: Seconds that a group's lease outlives its last renewal.
@@ -62,6 +65,11 @@ class RunKeys:
     def weights(self) -> str:
         """Hash: version -> weights, the last few versions."""
         return self._key("weights")
+
+    @property
+    def faults(self) -> str:
+        """Hash: name of a fault -> how many calls met it, repeated ones included."""
+        return self._key("faults")
 
     @property
     def metrics(self) -> str:

@@ -1,0 +1,255 @@
+"""The governor's permits: never too many, none lost, nobody forgotten, nobody polls."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from shared.keys import RunKeys
+from tests.governing import FINE, RUN, Fleet, blocked, leaves, limits, play, soon, ticket, valkey
+from worker.governor import OutOfTime, Stop, Stopped
+
+WAITERS = 60
+PERMITS = "cgrpo:governor:test:permits"
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with valkey(tmp_path_factory.mktemp("governor")) as address:
+        yield address
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+def test_never_more_in_flight_than_allowed_and_few_commands_for_sixty_waiters(
+    url: str, processes: int
+) -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.limit(8)
+        at_once, most, each = 0, 0, 4
+        before = await fleet.client_commands()
+
+        async def slot(number: int) -> None:
+            nonlocal at_once, most
+            for attempt in range(each):
+                call = ticket(f"{number}/{attempt}")
+                await fleet[number % processes].admit(call, limits(max_inflight=8), soon(20))
+                at_once += 1
+                most = max(most, at_once)
+                await asyncio.sleep(random.uniform(0.02, 0.06))
+                at_once -= 1
+                await fleet[number % processes].settle(call, FINE)
+
+        await asyncio.gather(*map(slot, range(WAITERS)))
+
+        sent = await fleet.client_commands() - before
+        assert most == 8
+        assert sent / (WAITERS * each) < 8
+        assert await fleet.redis.exists(PERMITS, f"{PERMITS}:m", "cgrpo:governor:test:line") == 0
+
+    play(url, processes, scene)
+
+
+def test_waiters_of_one_process_leave_in_the_order_in_which_they_came(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        order: list[int] = []
+
+        async def slot(number: int) -> None:
+            await fleet[0].admit(ticket(number), limits(max_inflight=1), soon(10))
+            order.append(number)
+            await fleet[0].settle(ticket(number), FINE)
+
+        await asyncio.gather(*map(slot, range(30)))
+        assert order == list(range(30))
+
+    play(url, 1, scene)
+
+
+def test_a_process_with_one_waiter_is_not_starved_by_a_busy_one(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        order: list[str] = []
+
+        async def slot(process: int, name: str) -> None:
+            await fleet[process].admit(ticket(name), limits(max_inflight=1), soon(10))
+            order.append(name)
+            await asyncio.sleep(0.01)
+            await fleet[process].settle(ticket(name), FINE)
+
+        busy = [asyncio.create_task(slot(0, f"busy{n}")) for n in range(30)]
+        await asyncio.sleep(0.05)
+        await slot(1, "lonely")
+        await asyncio.gather(*busy)
+
+        # Behind the one in flight, the one in line, and those that left before it came.
+        assert order.index("lonely") < 12
+
+    play(url, 2, scene)
+
+
+def test_a_permit_that_is_given_back_wakes_a_waiter_of_another_process_at_once(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        one = limits(max_inflight=1)
+        await fleet[0].admit(ticket("first"), one, soon(5))
+        waiting = await blocked(fleet[1], ticket("second"), one)
+        began = asyncio.get_running_loop().time()
+
+        await fleet[0].settle(ticket("first"), FINE)
+        await waiting
+
+        assert asyncio.get_running_loop().time() - began < 0.05
+
+    play(url, 2, scene)
+
+
+def test_one_settlement_that_makes_room_for_many_wakes_many(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.limit(1)
+        await fleet[0].admit(ticket("first"), limits(), soon(5))
+        waiting = [await blocked(fleet[n], ticket(n), limits()) for n in range(4)]
+
+        await fleet.limit(4)
+        await fleet[0].settle(ticket("first"), FINE)
+
+        await asyncio.wait_for(asyncio.gather(*waiting), 0.2)
+
+    play(url, 4, scene)
+
+
+def test_the_permit_of_a_dead_worker_comes_back_when_its_lifetime_is_over(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        one = limits(max_inflight=1)
+        await fleet[0].admit(ticket("dead", lifetime_s=0.4), one, soon(5))
+        began = asyncio.get_running_loop().time()
+
+        await fleet[1].admit(ticket("next"), one, soon(5))
+
+        assert 0.35 < asyncio.get_running_loop().time() - began < 0.8
+
+    play(url, 2, scene)
+
+
+def test_models_have_permits_of_their_own_below_the_limit_of_the_account(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.limit(1, "m")
+        await fleet.limit(1, "judge")
+        judge = ticket("j1", model="judge", role="judge")
+        await fleet[0].admit(ticket("g1"), limits(max_inflight=2), soon(5))
+        waiting = await blocked(fleet[0], ticket("g2"), limits(max_inflight=2))
+        await fleet[0].admit(judge, limits(max_inflight=2), soon(1))
+        other = ticket("o1", model="other")
+        assert not await leaves(fleet[1], other, limits(max_inflight=2))
+
+        # The judge's permit is of no use to a call that waits for its own model.
+        await fleet[0].settle(judge, FINE)
+        assert not waiting.done()
+        await fleet[1].admit(other, limits(max_inflight=2), soon(1))
+        await fleet[1].settle(other, FINE)
+        await fleet[0].settle(ticket("g1"), FINE)
+        await asyncio.wait_for(waiting, 0.2)
+
+    play(url, 2, scene)
+
+
+def test_a_cancelled_waiter_leaves_nothing_behind(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        budget = limits(max_inflight=3, max_cost_usd=1.0)
+        calls = [ticket(n, ceiling_nusd=1000) for n in range(40)]
+        for moment in range(25):
+            waiting = [
+                asyncio.create_task(fleet[n % 2].admit(call, budget, soon(5)))
+                for n, call in enumerate(calls)
+            ]
+            await asyncio.sleep(moment * 0.0004)
+            for task in waiting:
+                task.cancel()
+            ends = await asyncio.gather(*waiting, return_exceptions=True)
+            for n, (call, end) in enumerate(zip(calls, ends, strict=True)):
+                if end is None:
+                    await fleet[n % 2].settle(call, FINE)
+            assert any(isinstance(end, asyncio.CancelledError) for end in ends)
+
+        left = await fleet.redis.keys("*:permits*") + await fleet.redis.keys("*reserv*")
+        assert left == []
+        assert not await fleet.redis.exists("cgrpo:governor:test:line")
+        assert set(await fleet.money()) <= {"calls:generate"}
+
+    play(url, 2, scene)
+
+
+def test_whoever_is_behind_a_cancelled_head_takes_its_turn(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        one = limits(max_inflight=1)
+        await fleet[0].admit(ticket("first"), one, soon(5))
+        gives_up = await blocked(fleet[0], ticket("gives up"), one)
+        behind = await blocked(fleet[0], ticket("behind"), one)
+        elsewhere = await blocked(fleet[1], ticket("elsewhere"), one)
+
+        gives_up.cancel()
+        await asyncio.wait({gives_up})
+        await fleet[0].settle(ticket("first"), FINE)
+
+        done, _ = await asyncio.wait({behind, elsewhere}, timeout=0.2)
+        assert done == {elsewhere}
+        await fleet[1].settle(ticket("elsewhere"), FINE)
+        await asyncio.wait_for(behind, 0.2)
+
+    play(url, 2, scene)
+
+
+def test_an_answer_lost_on_its_way_is_given_again(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        call = ticket("once", ceiling_nusd=70)
+        for _ in range(2):
+            await fleet[0].admit(call, limits(max_inflight=1), soon(1))
+
+        assert await fleet.redis.zcard(PERMITS) == 1
+        assert await fleet.money() == {"reserved:generate": 70}
+
+    play(url, 1, scene)
+
+
+def test_at_the_deadline_a_waiter_is_out_of_time(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        one = limits(max_inflight=1)
+        await fleet[0].admit(ticket("first"), one, soon(5))
+        began = asyncio.get_running_loop().time()
+
+        with pytest.raises(OutOfTime, match="deadline"):
+            await fleet[0].admit(ticket("late"), one, soon(0.2))
+
+        assert 0.19 < asyncio.get_running_loop().time() - began < 0.5
+        assert await fleet.redis.zcard(PERMITS) == 1
+        with pytest.raises(OutOfTime):
+            await fleet[0].admit(ticket("later"), limits(), soon(-1))
+
+    play(url, 1, scene)
+
+
+def test_a_stop_reaches_every_waiter_of_the_run_within_a_second(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        one = limits(max_inflight=1)
+        await fleet[0].admit(ticket("first"), one, soon(5))
+        waiting: list[asyncio.Task[Any]] = [
+            asyncio.create_task(fleet[n % 4].admit(ticket(n), one, soon(30)))
+            for n in range(WAITERS)
+        ]
+        other_run = await blocked(fleet[1], ticket("other", run="other"), one)
+        assert await fleet[2].stopped(RUN) is None
+
+        await fleet[0].stop(RUN, "credits", "buy credits")
+        await fleet[1].stop(RUN, "budget", "comes second")
+
+        ends = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 1.0)
+        assert {str(end) for end in ends} == {"buy credits"}
+        assert all(isinstance(end, Stopped) for end in ends)
+        assert await fleet[2].stopped(RUN) == Stop("credits", "buy credits")
+        entries = await fleet.redis.xrange(RunKeys(RUN).events)
+        assert [entry for _, entry in entries] == [{"stop": "credits", "sentence": "buy credits"}]
+        with pytest.raises(Stopped):
+            await fleet[3].admit(ticket("new"), limits(), soon(1))
+        assert not other_run.done()
+        await fleet[0].settle(ticket("first"), FINE)
+        await asyncio.wait_for(other_run, 0.2)
+
+    play(url, 4, scene)

@@ -1,0 +1,239 @@
+"""Adaptive concurrency: grows while clear and used, cuts when told, finds what a server bears."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from shared.messages import Limits
+from tests.governing import (
+    FINE,
+    SERVER_ERROR,
+    THROTTLED,
+    Fleet,
+    blocked,
+    limits,
+    play,
+    soon,
+    ticket,
+    valkey,
+)
+from worker.governor import OutOfTime, Settlement
+from worker.governor.governor import FIRST_LIMIT
+
+COOL_DOWN_S = 0.1
+STATE = "cgrpo:governor:test:adaptive:m"
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with valkey(tmp_path_factory.mktemp("governor")) as address:
+        yield address
+
+
+async def window(
+    fleet: Fleet, name: str, calls: int, ends: Settlement, allowed: Limits | None = None
+) -> None:
+    """So many calls at once, all of which leave before any comes back."""
+    tickets = [ticket(f"{name}/{n}") for n in range(calls)]
+    for call in tickets:
+        await fleet[0].admit(call, allowed or limits(), soon(5))
+    for call in tickets:
+        await fleet[0].settle(call, ends)
+
+
+def test_the_limit_doubles_with_every_full_window_that_comes_back_well(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        await window(fleet, "first", FIRST_LIMIT, FINE)
+        assert await fleet.learnt() == 2 * FIRST_LIMIT
+        await window(fleet, "second", 2 * FIRST_LIMIT, FINE)
+        assert await fleet.learnt() == 4 * FIRST_LIMIT
+        # Never above what the run allows.
+        await window(fleet, "third", 4 * FIRST_LIMIT, FINE, limits(max_inflight=20))
+        assert await fleet.learnt() == 20
+        await window(fleet, "fourth", 20, FINE, limits(max_inflight=20))
+        assert await fleet.learnt() == 20
+
+    play(url, 1, scene)
+
+
+def test_before_anything_is_known_few_calls_leave(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        for number in range(FIRST_LIMIT):
+            await fleet[0].admit(ticket(number), limits(), soon(1))
+        await blocked(fleet[0], ticket("more"), limits())
+
+    play(url, 1, scene)
+
+
+@pytest.mark.parametrize(
+    "ends", [SERVER_ERROR, FINE._replace(fault="bad_request")], ids=["server error", "reject"]
+)
+def test_other_answers_neither_raise_nor_cut_the_limit(url: str, ends: Settlement) -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.limit(10)
+        await window(fleet, "calls", 10, ends)
+        assert await fleet.learnt() == 10
+
+    play(url, 1, scene)
+
+
+def test_a_limit_that_is_not_used_does_not_grow(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.limit(10)
+        await window(fleet, "calls", 8, FINE)
+        assert await fleet.learnt() == 10
+
+    play(url, 1, scene)
+
+
+def test_one_window_of_throttled_calls_cuts_once_and_later_ones_again(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.limit(20)
+        await window(fleet, "first", 20, THROTTLED)
+        # The first to come back had left alone: a cut goes no deeper than half, and a tenth.
+        assert await fleet.learnt() == 9
+
+        # These left after the cut, but too soon after it.
+        await window(fleet, "second", 9, THROTTLED)
+        assert await fleet.learnt() == 9
+
+        await asyncio.sleep(COOL_DOWN_S)
+        await window(fleet, "third", 9, THROTTLED)
+        assert await fleet.learnt() == 3
+
+    play(url, 1, scene)
+
+
+def test_what_left_before_the_last_cut_does_not_cut_again_however_late_it_comes(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.limit(20)
+        calls = [ticket(n) for n in range(20)]
+        for call in calls:
+            await fleet[0].admit(call, limits(), soon(1))
+        await fleet[0].settle(calls[19], THROTTLED)
+        assert await fleet.learnt() == 18
+        await asyncio.sleep(COOL_DOWN_S + 0.05)
+
+        assert await fleet.redis.hget(STATE, "ceiling") == "19"
+        for call in calls[18::-1]:
+            await fleet[0].settle(call, THROTTLED)
+
+        # Those that left first show only up to where it may grow back: not even to 19.
+        assert await fleet.learnt() == 18
+        assert await fleet.redis.hget(STATE, "ceiling") == "18"
+
+    play(url, 1, scene)
+
+
+def test_the_limit_never_falls_below_one(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.limit(2)
+        for number in range(3):
+            await window(fleet, f"{number}", 1, THROTTLED)
+            await asyncio.sleep(COOL_DOWN_S)
+        assert await fleet.learnt() == 1
+        await fleet[0].admit(ticket("still"), limits(), soon(1))
+
+    play(url, 1, scene)
+
+
+def test_after_a_cut_it_grows_by_one_up_to_what_was_too_much_and_waits_there(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        # Cut a moment ago: 6 were too many.
+        moment = int((await fleet.redis.time())[0]) * 1_000_000
+        await fleet.limit(3, cut_us=moment, ceiling=5, hold_us=30_000_000)
+        for expected in (4, 5, 5):
+            await window(fleet, f"to {expected}", await fleet.learnt(), FINE)
+            assert await fleet.learnt() == expected
+
+        # The hold is over: it tries one more.
+        await fleet.limit(5, cut_us=moment - 31_000_000)
+        await window(fleet, "probe", 5, FINE)
+        assert await fleet.learnt() == 6
+
+        # Which is too much once again: the next hold is twice as long.
+        for number in range(6):
+            await fleet[0].admit(ticket(number), limits(), soon(1))
+        await fleet[0].settle(ticket(5), THROTTLED)
+        assert await fleet.redis.hmget(STATE, "limit", "ceiling", "hold_us") == [
+            "5",
+            "5",
+            "60000000",
+        ]
+
+    play(url, 1, scene)
+
+
+def test_what_one_model_bears_says_nothing_about_another(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.limit(10)
+        judge = ticket("judge", model="judge")
+        await fleet[0].admit(judge, limits(), soon(1))
+        await fleet[0].settle(judge, THROTTLED)
+        assert await fleet.learnt() == 10
+        assert await fleet.learnt("judge") == 1
+
+    play(url, 1, scene)
+
+
+class Server:
+    """Bears a number of calls at once and refuses more at once."""
+
+    LATENCY_S = 0.06
+
+    def __init__(self, bears: int) -> None:
+        self.bears = bears
+        self.busy = self.done = self.refused = 0
+
+    async def serves(self) -> bool:
+        if self.busy >= self.bears:
+            self.refused += 1
+            return False
+        self.busy += 1
+        await asyncio.sleep(self.LATENCY_S)
+        self.busy -= 1
+        self.done += 1
+        return True
+
+
+async def throughput(fleet: Fleet, server: Server, allowed: Limits, for_s: float) -> int:
+    """Calls done by 60 waiters, each of which repeats a refused call until it is served."""
+    end = soon(for_s)
+
+    async def slot(number: int) -> None:
+        governor = fleet[number % len(fleet.governors)]
+        attempt = 0
+        while soon(0) < end:
+            attempt += 1
+            call = ticket(f"{number}/{attempt}")
+            try:
+                await governor.admit(call, allowed, end)
+            except OutOfTime:
+                return
+            served = await server.serves()
+            await governor.settle(call, FINE if served else THROTTLED)
+            if not served:
+                await asyncio.sleep(Server.LATENCY_S)
+
+    await asyncio.gather(*map(slot, range(60)))
+    return server.done
+
+
+def test_it_settles_within_a_tenth_of_the_best_fixed_limit(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        bears = 12
+        await fleet.limit(bears)
+        best = await throughput(fleet, Server(bears), limits(max_inflight=bears), 1.5)
+        await fleet.redis.flushdb()
+        server = Server(bears)
+        await throughput(fleet, server, limits(max_inflight=200), 0.75)
+        while_learning = server.refused
+        ours = await throughput(fleet, server, limits(max_inflight=200), 2.25)
+
+        # All 3 seconds, those of learning included.
+        assert ours >= 0.9 * 2 * best
+        assert server.refused - while_learning < 0.02 * ours
+        assert bears - 2 <= await fleet.learnt() <= bears + 1
+
+    play(url, 4, scene)

@@ -1,0 +1,53 @@
+-- The line in which heads wait: of each process, run and model only the first waiter asks. It keeps
+-- order between processes, so that a busy one does not take every permit that it gives back itself.
+-- Put before the scripts that use it, after ledger.lua.  KEYS 5, the same in each: line.
+-- An entry: mailbox -> place, until (ms; later it counts as gone), reason, run, model, woken.
+
+-- What a head that was woken, or whose wait is over, may be late before others pass it.
+local GRACE_MS = 500
+local MAILBOX_TTL_MS = 10000
+local LINE_TTL_S = 3600
+
+local function keep_place(mailbox, entry)
+  redis.call('HSET', KEYS[5], mailbox, cjson.encode(entry))
+  redis.call('EXPIRE', KEYS[5], LINE_TTL_S)
+end
+
+-- The heads that are alive, first come first, without the one who asks.
+local function heads_in_line(now_ms, asking)
+  local heads, flat = {}, redis.call('HGETALL', KEYS[5])
+  for i = 1, #flat, 2 do
+    local head = cjson.decode(flat[i + 1])
+    if head.until_ms <= now_ms then
+      redis.call('HDEL', KEYS[5], flat[i])
+    elseif flat[i] ~= asking then
+      heads[#heads + 1] = {mailbox = flat[i], entry = head}
+    end
+  end
+  table.sort(heads, function(one, other) return one.entry.place < other.entry.place end)
+  return heads
+end
+
+local function call_up(head, now_ms)
+  head.entry.woken = true
+  head.entry.until_ms = now_ms + GRACE_MS
+  keep_place(head.mailbox, head.entry)
+  redis.call('RPUSH', head.mailbox, 'wake')
+  redis.call('PEXPIRE', head.mailbox, MAILBOX_TTL_MS)
+end
+
+-- Wake the first head that `fits` and was not woken yet.
+local function wake_first(heads, now_ms, fits)
+  for _, head in ipairs(heads) do
+    if not head.entry.woken and fits(head.entry) then
+      return call_up(head, now_ms)
+    end
+  end
+end
+
+-- Whether a permit of this model would help.
+local function waits_for_permit(model)
+  return function(entry)
+    return entry.reason == 'account' or (entry.reason == 'model' and entry.model == model)
+  end
+end

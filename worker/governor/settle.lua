@@ -1,0 +1,141 @@
+-- A call ended: give its permit back, book its money, correct its tokens, learn from it.
+-- KEYS: money, expiries, reservations, doubts, line, permits, permits of the model,
+--   stop, tokens, adaptive, verdicts, tripped.
+-- ARGV: call, owner, run, model, role, cost (1e-9 USD, '' = unknown), estimate (1e-9 USD), billed,
+--   tokens ('' = unknown), throttled (1 or 0), verdict (fine, reject, none), name of the reject,
+--   first adaptive limit.
+-- Returns nothing, or {name, its rejects, rejects, answers} when the circuit breaker trips.
+-- A call without a reservation was settled before: nothing changes.
+local call, owner, run, model, role = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local throttled, verdict = ARGV[10] == '1', ARGV[11]
+
+-- Of the number in flight that proved too many, what is left.
+local CUT = 0.9
+-- One cut takes at most this share of the limit into account: after a pause few are in flight.
+local DEEPEST = 0.5
+local COOL_DOWN_US = 100000
+-- A level that proved too high is tried again after this time, then after twice as long.
+local HOLD_US, LONGEST_HOLD_US = 30000000, 240000000
+-- In use: this share of the limit.
+local USED = 0.9
+local ADAPTIVE_TTL_S = 3600
+local FIRST_REJECTS, LAST_ANSWERS = 5, 40
+local TRIPPED_TTL_S, VERDICTS_TTL_S = 60, 7 * 86400
+
+local now = server_time_us()
+local now_ms = math.floor(now / 1000)
+local held = reservation(call)
+local late = false
+if held and held.owner == owner then
+  unreserve(call, held)
+  redis.call('ZREM', KEYS[6], call)
+  redis.call('ZREM', KEYS[7], call)
+elseif undoubt(role, call, owner) then
+  -- Its reservation had expired: the worker was slow, not dead, and says now what it cost.
+  late = true
+else
+  return false
+end
+
+if not late then
+  book('calls', role, 1)
+end
+if ARGV[6] ~= '' then
+  book('spent', role, tonumber(ARGV[6]))
+elseif ARGV[8] == 'yes' then
+  book('estimated', role, tonumber(ARGV[7]))
+  book('unknown', role, 1)
+elseif ARGV[8] == 'perhaps' then
+  doubt(role, call, tonumber(ARGV[7]), '-')
+end
+
+local fewer_tokens = false
+if not late and held.max_tpm > 0 and ARGV[9] ~= '' then
+  local paid_off = math.max(now, tonumber(redis.call('GET', KEYS[9]) or 0))
+  local off = (tonumber(ARGV[9]) - held.tokens) * 60000000 / held.max_tpm
+  fewer_tokens = off < 0
+  if paid_off + off > now then
+    local lives_ms = math.ceil((paid_off + off - now) / 1000) + 1000
+    redis.call('SET', KEYS[9], text(paid_off + off), 'PX', text(lives_ms))
+  else
+    redis.call('DEL', KEYS[9])
+  end
+end
+
+-- Adaptive concurrency: double, then add one, while what left with the limit in use comes back well;
+-- cut when told that it is too much. After a cut, grow back to just below what was too much, stay
+-- there for the hold, then try again (like CUBIC's plateau: each try may cost everyone a pause).
+local function adapt()
+  local found = redis.call('HMGET', KEYS[10], 'limit', 'cut_us', 'changed_us', 'ceiling', 'hold_us')
+  local limit = math.min(tonumber(found[1] or ARGV[13]), held.max_inflight)
+  local cut_us, changed_us = tonumber(found[2] or 0), tonumber(found[3] or 0)
+  local ceiling, hold_us = tonumber(found[4] or 0), tonumber(found[5] or HOLD_US)
+  if throttled then
+    if held.left_us <= cut_us or now - cut_us < COOL_DOWN_US then
+      -- What left before the last cut says nothing about the limit since, but one that left as
+      -- fewer were in flight says that the cut was made for too high a number.
+      if ceiling > 0 and held.in_flight <= ceiling then
+        redis.call('HSET', KEYS[10], 'ceiling', math.max(limit, held.in_flight - 1))
+      end
+      return
+    end
+    local failed_at = math.max(math.min(held.in_flight, limit), math.floor(limit * DEEPEST))
+    local again = ceiling > 0 and failed_at >= ceiling and failed_at <= ceiling + 1
+    hold_us = again and math.min(hold_us * 2, LONGEST_HOLD_US) or HOLD_US
+    redis.call('HSET', KEYS[10], 'limit', math.max(1, math.floor(failed_at * CUT)),
+      'cut_us', text(now), 'changed_us', text(now), 'ceiling', math.max(1, failed_at - 1),
+      'hold_us', text(hold_us))
+  elseif verdict == 'fine' then
+    local used = held.in_flight >= math.ceil(limit * USED)
+    local held_back = ceiling > 0 and limit >= ceiling and now - cut_us < hold_us
+    if not used or held.left_us <= changed_us or held_back or limit >= held.max_inflight then
+      return
+    end
+    local grown = ceiling == 0 and limit * 2 or limit + 1
+    redis.call('HSET', KEYS[10], 'limit', math.min(grown, held.max_inflight),
+      'changed_us', text(now))
+  end
+end
+
+if not late then
+  adapt()
+  redis.call('EXPIRE', KEYS[10], ADAPTIVE_TTL_S)
+end
+
+local heads = heads_in_line(now_ms)
+wake_first(heads, now_ms, waits_for_permit(model))
+wake_first(heads, now_ms, function(entry)
+  return entry.reason == 'budget' and entry.run == run
+end)
+if fewer_tokens then
+  wake_first(heads, now_ms, function(entry) return entry.reason == 'tpm' end)
+end
+
+-- The circuit breaker. A run that has a stop, or whose breaker has just spoken, is over.
+if verdict == 'none' or redis.call('EXISTS', KEYS[8], KEYS[12]) > 0 then
+  return false
+end
+redis.call('LPUSH', KEYS[11], verdict == 'reject' and ARGV[12] or '')
+redis.call('LTRIM', KEYS[11], 0, LAST_ANSWERS - 1)
+redis.call('EXPIRE', KEYS[11], VERDICTS_TTL_S)
+if verdict == 'fine' then
+  return false
+end
+local answers = redis.call('LRANGE', KEYS[11], 0, -1)
+local rejects, times, worst = 0, {}, ARGV[12]
+for _, name in ipairs(answers) do
+  if name ~= '' then
+    rejects = rejects + 1
+    times[name] = (times[name] or 0) + 1
+    if times[name] > (times[worst] or 0) then
+      worst = name
+    end
+  end
+end
+local all_equal = #answers == FIRST_REJECTS and times[worst] == FIRST_REJECTS
+if not all_equal and not (#answers == LAST_ANSWERS and rejects * 2 > LAST_ANSWERS) then
+  return false
+end
+redis.call('DEL', KEYS[11])
+redis.call('SET', KEYS[12], worst, 'EX', TRIPPED_TTL_S)
+return {worst, times[worst], rejects, #answers}
