@@ -11,6 +11,7 @@ from redis import Redis
 from orchestrator.dispatch import Dispatcher
 from orchestrator.embedded import Embedded, connect
 from shared.errors import EnvironmentNotReady
+from tests.running import SMALL, Ended, orchestrator
 from tests.working import Worker, dispatching, keys_of, worker_process
 
 
@@ -32,6 +33,13 @@ def worker(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
     """A worker on database 0, from the repository's folder."""
     with worker_process(f"{server}/0", tmp_path_factory.mktemp("worker"), "resident") as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """A small run of the command with one worker, never interrupted."""
+    folder = tmp_path_factory.mktemp("small")
+    return Ended(orchestrator("run", *SMALL, cwd=folder), folder)
 
 
 @pytest.fixture

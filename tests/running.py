@@ -31,6 +31,21 @@ class Finished(NamedTuple):
     err: str
 
 
+class Ended(NamedTuple):
+    """A run that has ended, and the folder it ran in."""
+
+    how: Finished
+    folder: Path
+
+    @property
+    def run(self) -> Path:
+        return only_run(self.folder)
+
+    @property
+    def policy(self) -> bytes:
+        return (self.run / "policy.json").read_bytes()
+
+
 class Started:
     """A command that still runs; its output lies in files, so that no pipe fills up."""
 

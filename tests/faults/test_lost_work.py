@@ -23,7 +23,7 @@ def test_a_group_whose_worker_was_killed_is_finished_by_another_within_12_s(
     empty_url: str, empty_redis: Redis, run_id: str, workplace: Path
 ) -> None:
     groups = ["e001", "e002", "e003", "e004"]
-    jobs = [group_job(run_id, group, latency_s=1) for group in groups]
+    jobs = [group_job(run_id, group, latency_s=0.7) for group in groups]
     found = {}
     with ExitStack() as stack:
         # Given two workers with work in hand.

@@ -14,6 +14,7 @@ from orchestrator import state_lock
 from orchestrator.embedded import Embedded, check_server, connect, free_port
 from shared.errors import EnvironmentNotReady, Fenced
 from shared.fleet import live_workers
+from shared.keys import WORKERS, RunKeys
 from tests.processes import (
     alive,
     descendants,
@@ -112,6 +113,26 @@ def test_data_survives_and_is_found_again(tmp_path: Path) -> None:
         assert second.url != old
         with connect(second.url) as redis:
             assert redis.hgetall("cgrpo:test") == {"version": "7"}
+
+
+def test_a_cluster_that_starts_again_does_not_wait_for_the_dead(tmp_path: Path) -> None:
+    # Given a state folder of a cluster that was killed with work in hand.
+    lease, job = RunKeys("r").lease(1, "e001", "generate"), RunKeys("r").job(1, "e001", "generate")
+    with (
+        Embedded(tmp_path / "state", tmp_path / "logs", workers=0, groups=1) as first,
+        connect(first.url) as redis,
+    ):
+        redis.set(lease, "a worker that is dead by now", px=60_000)
+        redis.set(job, "{}")
+        redis.zadd(WORKERS, {"its card": redis.time()[0]})
+
+    with (
+        Embedded(tmp_path / "state", tmp_path / "logs", workers=0, groups=1) as second,
+        connect(second.url) as redis,
+    ):
+        assert redis.exists(job)
+        assert not redis.exists(WORKERS)
+        assert not redis.exists(lease)
 
 
 @pytest.mark.parametrize("name", ['a "quoted" name', "back\\slash", "Ünïcode", "$HOME"])
