@@ -4,7 +4,7 @@ Secrets and addresses are no knobs: they come from the environment (``shared.set
 """
 
 import difflib
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,11 @@ from orchestrator.algorithm import Algorithm, Knobs, Natural
 
 DEFAULT_DOMAINS = ("quantum-computing", "machine-learning", "neural-networks")
 DEFAULT_REWARDS = {"length": 0.30, "vocabulary": 0.30, "structure": 0.20, "quality": 0.20}
+#: With a judge, its word counts as much as all formulas together.
+DEFAULT_REWARDS_JUDGED = {
+    **{name: weight / 2 for name, weight in DEFAULT_REWARDS.items()},
+    "judge": 0.5,
+}
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -51,13 +56,47 @@ class RunConfig(Knobs):
     algorithm: Algorithm = Natural()
     """The update: solver = "natural" or "clipped", and the solver's own knobs."""
 
-    provider: Literal["template"] = "template"
-    """Who writes the completions: template = the built-in engine, free and offline."""
+    model: str = ""
+    """Model that writes the completions, a slug such as mistralai/mistral-small-3.2-24b-instruct;
+    empty = the built-in template engine, free and offline."""
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """Sampling temperature, sent if the model takes one; empty = the provider's default."""
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Nucleus sampling, sent if the model takes it; empty = the provider's default."""
+    max_tokens: Annotated[int, Field(ge=16, le=32_000)] = 400
+    """Tokens that a completion may have: always sent, and what a call reserves money for."""
+    routing: dict[str, Any] = Field(default_factory=dict)
+    """OpenRouter's provider options, such as {order = ["..."], allow_fallbacks = false}."""
     template_latency_s: Annotated[float, Field(ge=0, le=60)] = 0.0
     """Seconds that the template engine waits before it answers, to try an engine's behaviour."""
 
-    reward_funcs: Annotated[tuple[str, ...], Field(min_length=1)] = tuple(DEFAULT_REWARDS)
-    """Parts of the reward: built-in names, or module:function of your own."""
+    judge_models: tuple[str, ...] = ()
+    """Models that judge each completion; several = the mean of their scores."""
+    judge_max_tokens: Annotated[int, Field(ge=16, le=8_000)] = 200
+    """Tokens that a judgement may have: a reason and a score."""
+    rubric: str = ""
+    """File with what the judges look for; empty = the built-in rubric."""
+    rejudge_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of completions that are judged twice, to report the judge's noise."""
+
+    max_cost_usd: Annotated[float, Field(gt=0)] | None = None
+    """Dollars that the run may spend, everything included; it stops before, resumable."""
+    max_rpm: PositiveInt | None = None
+    """Requests per minute of the whole fleet; empty = only what the provider allows."""
+    max_tpm: PositiveInt | None = None
+    """Tokens per minute of the whole fleet; empty = only what the provider allows."""
+    max_inflight: Annotated[int, Field(ge=1, le=4096)] = 64
+    """Calls at the same time, of the whole fleet; the governor adapts below it."""
+    max_retries: Annotated[int, Field(ge=0, le=20)] = 4
+    """Repetitions of a call that failed for a passing reason."""
+    request_timeout_s: Seconds = 90.0
+    """Seconds for one call, first byte to last."""
+    slot_timeout_s: Seconds = 300.0
+    """Seconds for one slot, all its waits and calls included."""
+
+    reward_funcs: tuple[str, ...] = ()
+    """Parts of the reward: built-in names, or module:function of your own; empty = length,
+    vocabulary, structure and quality, and the judge if there is one."""
     reward_weights: tuple[Annotated[float, Field(ge=0)], ...] = ()
     """One weight per reward function; 0 = reported only; empty = the defaults, or equal ones."""
     reward_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -81,37 +120,49 @@ class RunConfig(Knobs):
 
     @model_validator(mode="after")
     def _rewards_fit(self) -> Self:
-        doubled = {name for name in self.reward_funcs if self.reward_funcs.count(name) > 1}
-        if doubled:
-            raise ValueError(f"reward_funcs names {sorted(doubled)[0]!r} twice")
+        known = DEFAULT_REWARDS_JUDGED
         for name in self.reward_funcs:
-            if name not in DEFAULT_REWARDS and ":" not in name:
-                near = difflib.get_close_matches(name, DEFAULT_REWARDS, n=1)
-                hint = (
-                    f"did you mean {near[0]!r}?" if near else "write module:function for your own"
-                )
+            if self.reward_funcs.count(name) > 1:
+                raise ValueError(f"reward_funcs names {name!r} twice")
+            if name not in known and ":" not in name:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else "your own is module:function"
                 raise ValueError(
-                    f"reward_funcs names {name!r}, which is not built in"
-                    f" ({', '.join(DEFAULT_REWARDS)}); {hint}"
+                    f"reward_funcs names {name!r}, not built in ({', '.join(known)}); {hint}"
                 )
-        if self.reward_weights and len(self.reward_weights) != len(self.reward_funcs):
+        names = self.reward_funcs or tuple(self._defaults())
+        if len(self.reward_weights) not in {0, len(names)}:
             raise ValueError(
                 f"reward_weights has {len(self.reward_weights)} entries"
-                f" for {len(self.reward_funcs)} reward_funcs; give one weight each"
+                f" for {len(names)} reward_funcs ({', '.join(names)}); give one weight each"
             )
         if self.reward_weights and not any(self.reward_weights):
             raise ValueError("reward_weights are all 0; at least one part must count")
-        if stray := sorted(set(self.reward_options) - set(self.reward_funcs)):
-            raise ValueError(f"reward_options for {stray[0]!r}, which is not in reward_funcs")
+        if stray := sorted(set(self.reward_options) - set(self.rewards())):
+            raise ValueError(f"reward_options for {stray[0]!r}, which is no part of the reward")
         return self
 
-    def weight_of(self, reward: str) -> float:
-        """The share of a reward function before normalisation."""
+    @model_validator(mode="after")
+    def _judge_fits(self) -> Self:
+        judging = "judge" in self.rewards()
+        if judging and not self.judge_models:
+            raise ValueError("reward_funcs has 'judge', but judge_models is empty; name a model")
+        if self.judge_models and not judging:
+            raise ValueError("judge_models is set, but reward_funcs lacks 'judge'; add it")
+        return self
+
+    def rewards(self) -> dict[str, float]:
+        """Each part of the reward with its weight before normalisation."""
+        defaults = self._defaults()
+        names = self.reward_funcs or tuple(defaults)
         if self.reward_weights:
-            return self.reward_weights[self.reward_funcs.index(reward)]
-        if set(self.reward_funcs) <= set(DEFAULT_REWARDS):
-            return DEFAULT_REWARDS[reward]
-        return 1.0
+            return dict(zip(names, self.reward_weights, strict=True))
+        if set(names) <= set(defaults):
+            return {name: defaults[name] for name in names}
+        return dict.fromkeys(names, 1.0)
+
+    def _defaults(self) -> dict[str, float]:
+        return DEFAULT_REWARDS_JUDGED if self.judge_models else DEFAULT_REWARDS
 
     def steps(self, prompts: int) -> int:
         """Updates of a run over so many training prompts."""

@@ -60,9 +60,12 @@ def parse_setting(text: str) -> tuple[str, str, Any]:
     if not equals or not key.strip():
         raise UsageError(f"--set {text!r}: write --set key=value, such as --set max_steps=40")
     try:
-        value = tomllib.loads(f"value = {raw}")["value"]
+        parsed = tomllib.loads(f"value = {raw}")
     except tomllib.TOMLDecodeError:
-        value = raw
+        parsed = {"value": raw}
+    if len(parsed) > 1:
+        raise UsageError(f"--set {text!r}: one key at a time; repeat --set for the others")
+    value = parsed["value"]
     return key.strip(), f"--set {key.strip()}", value
 
 
@@ -105,16 +108,29 @@ def _validate(values: Mapping[str, Any], sources: Mapping[str, str]) -> RunConfi
         *tables, leaf = (
             dotted.split(".") if not dotted.startswith("reward_options.") else _option(dotted)
         )
+        _refuse_half_characters(dotted, value, sources)
         place = nested
         for table in tables:
             place = place.setdefault(table, {})
             if not isinstance(place, dict):
                 raise UsageError(f"{sources.get(dotted, '')}: {dotted}: {table} is not a table")
+        if leaf in place:
+            below = next(key for key in values if key.startswith(f"{dotted}."))
+            raise UsageError(f"{sources.get(below, '')}: {below}: {dotted} is not a table")
         place[leaf] = value
     try:
         return RunConfig.model_validate(nested)
     except ValidationError as error:
         raise UsageError(_sentence(error, sources)) from None
+
+
+def _refuse_half_characters(dotted: str, value: Any, sources: Mapping[str, str]) -> None:
+    try:
+        f"{dotted}{value}".encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{sources.get(dotted, '')!a}: {dotted!a} is not UTF-8; check the terminal's encoding"
+        ) from None
 
 
 def _option(dotted: str) -> list[str]:
@@ -130,9 +146,7 @@ def _sentence(error: ValidationError, sources: Mapping[str, str]) -> str:
     for fault in error.errors():
         place = [str(part) for part in fault["loc"] if part not in {"natural", "clipped"}]
         dotted = ".".join(place)
-        source = sources.get(dotted) or next(
-            (where for key, where in sources.items() if dotted and key.startswith(dotted)), "config"
-        )
+        source = _place(dotted, sources)
         if fault["type"] == "extra_forbidden":
             sentences.append(f"{source}: unknown key {dotted!r}{_suggestion(dotted)}")
         elif dotted:
@@ -141,6 +155,16 @@ def _sentence(error: ValidationError, sources: Mapping[str, str]) -> str:
         else:
             sentences.append(f"config: {fault['msg'].removeprefix('Value error, ')}")
     return "\n".join(sentences)
+
+
+def _place(dotted: str, sources: Mapping[str, str]) -> str:
+    """Where a key was set: itself, the value that it is part of, or a part of it."""
+    words = dotted.split(".")
+    for size in range(len(words), 0, -1):
+        if (known := ".".join(words[:size])) in sources:
+            return sources[known]
+    below = (where for key, where in sources.items() if dotted and key.startswith(f"{dotted}."))
+    return next(below, "config")
 
 
 def _suggestion(dotted: str) -> str:

@@ -16,7 +16,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from orchestrator.ledger import GroupJob, OpenGroup, Progress, SlotResult
-from shared.errors import EnvironmentNotReady
+from shared.errors import EnvironmentNotReady, RunStopped
 from shared.fleet import live_workers
 from shared.keys import JOB_TTL_S, Role, RunKeys, slot_field
 from shared.messages import Completion, Failure, GenerateJob, Reward, ScoreJob
@@ -35,7 +35,7 @@ class Dispatcher:
     """Sends a run's groups to the workers and gathers them. One per run and process."""
 
     def __init__(self, redis: Redis, app: Celery, run: str, worker_grace_s: float) -> None:
-        self._redis = redis
+        self.redis = redis
         self._app = app
         self._keys = RunKeys(run)
         self._run = run
@@ -67,16 +67,16 @@ class Dispatcher:
         for completion in completions:
             value = json.dumps(["Completion", completion.model_dump(mode="json")])
             field_name = slot_field("generate", completion.slot)
-            self._redis.hset(self._keys.slots(step, group), field_name, value)
+            self.redis.hset(self._keys.slots(step, group), field_name, value)
 
     def close(self, step: int, groups: Iterable[str]) -> None:
         """Forget a step's groups: their results are in the caller's hands."""
-        pipe = self._redis.pipeline(transaction=False)
+        pipe = self.redis.pipeline(transaction=False)
         for group in groups:
             for role in ("generate", "score"):
                 pipe.unlink(self._keys.job(step, group, role))
             pipe.unlink(self._keys.slots(step, group))
-        pipe.xtrim(self._keys.events, minid=self._cursor)
+        pipe.xtrim(self._keys.events, minid=self._cursor, approximate=False)
         pipe.execute()
 
     def check_rewards(
@@ -113,13 +113,14 @@ class Dispatcher:
             if now >= end:
                 break
             if now >= next_tick:
-                workers = len(live_workers(self._redis))
+                workers = len(live_workers(self.redis))
                 alive = now if workers else alive
                 if now - alive > self._worker_grace_s:
                     raise EnvironmentNotReady(
                         f"no worker has been alive for {self._worker_grace_s:.0f} s;"
                         " start some with: orchestrator worker"
                     )
+                self._raise_if_stopped()
                 self._look_after(list(open_groups.values()))
                 next_tick = now + TICK_S
             touched = self._read_news(open_groups, min(BLOCK_MS, int((end - now) * 1000) + 1))
@@ -129,7 +130,7 @@ class Dispatcher:
         return {name: group.results() for name, group in groups.items()}
 
     def _write(self, groups: Iterable[OpenGroup]) -> None:
-        pipe = self._redis.pipeline(transaction=False)
+        pipe = self.redis.pipeline(transaction=False)
         for group in groups:
             generate, score, _ = group.job
             jobs: tuple[tuple[Role, GenerateJob | ScoreJob | None], ...]
@@ -142,9 +143,9 @@ class Dispatcher:
 
     def _read_back(self, groups: Mapping[str, OpenGroup]) -> None:
         """Take over what an interrupted attempt at this step left; the stream has what follows."""
-        last = self._redis.xrevrange(self._keys.events, count=1)
+        last = self.redis.xrevrange(self._keys.events, count=1)
         self._cursor = str(last[0][0]) if last else "0-0"
-        pipe = self._redis.pipeline(transaction=False)
+        pipe = self.redis.pipeline(transaction=False)
         for group in groups.values():
             pipe.hgetall(self._keys.slots(group.job.generate.step, group.job.generate.group))
         for group, found in zip(groups.values(), pipe.execute(), strict=True):
@@ -178,10 +179,12 @@ class Dispatcher:
     def _read_news(self, groups: Mapping[str, OpenGroup], block_ms: int) -> set[str]:
         touched: set[str] = set()
         for _, entries in _streams(
-            self._redis.xread({self._keys.events: self._cursor}, count=2000, block=block_ms)
+            self.redis.xread({self._keys.events: self._cursor}, count=2000, block=block_ms)
         ):
             for entry_id, entry in entries:
                 self._cursor = entry_id
+                if "stop" in entry:
+                    raise RunStopped(entry["stop"], entry["sentence"])
                 group = groups.get(entry["group"])
                 if group and int(entry["step"]) == group.job.generate.step:
                     group.take(entry["field"], entry["result"])
@@ -198,9 +201,18 @@ class Dispatcher:
                 ready.append(self._advance(group))
         self._submit(ready)
 
+    def clear_stop(self) -> None:
+        """Forget why the run stopped: a person has resumed it."""
+        self.redis.delete(self._keys.stop)
+
+    def _raise_if_stopped(self) -> None:
+        found = self.redis.get(self._keys.stop)
+        if found:
+            raise RunStopped(**json.loads(str(found)))
+
     def _look_after(self, groups: Sequence[OpenGroup]) -> None:
         """Submit again the groups that are in nobody's hands and in no queue."""
-        pipe = self._redis.pipeline(transaction=False)
+        pipe = self.redis.pipeline(transaction=False)
         for group in groups:
             job = group.job.generate
             pipe.exists(self._keys.lease(job.step, job.group, group.role))

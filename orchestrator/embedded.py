@@ -25,7 +25,7 @@ from orchestrator.children import Child, stop
 from orchestrator.state_lock import lock_state
 from shared.errors import EnvironmentNotReady
 from shared.fleet import live_workers
-from shared.keys import WORKERS
+from shared.keys import ALL_LEASES, WORKERS
 from shared.settings import REDIS_URL, redacted
 
 START_TIMEOUT_S = 20.0
@@ -83,7 +83,7 @@ class Embedded:
         password, port = secrets.token_urlsafe(24), free_port()
         config = "\n".join([
             "bind 127.0.0.1", f"port {port}", f"requirepass {password}", "daemonize no",
-            f'dir "{self._state.resolve()}"', "appendonly yes", "appendfsync everysec",
+            f"dir {_quoted(self._state.resolve())}", "appendonly yes", "appendfsync everysec",
             "maxmemory-policy noeviction", 'save ""', "loglevel notice", "",
         ])  # fmt: skip
         self._server = Child(
@@ -111,7 +111,9 @@ class Embedded:
 
     def _start_workers(self) -> None:
         # Nobody is connected yet: whoever the state folder still knows is dead.
-        connect(self.url).delete(WORKERS)
+        client = connect(self.url)
+        dead = [WORKERS, *client.scan_iter(ALL_LEASES, count=1000)]
+        client.delete(*dead)
         for number in range(1, self._workers + 1):
             command = [sys.executable, "-m", "worker", "--groups", str(self._groups),
                        "--name", f"embedded-{os.getpid()}-{number}"]  # fmt: skip
@@ -131,6 +133,11 @@ class Embedded:
                     f" {self._logs / f'worker-{number}.log'}"
                 )
             time.sleep(0.02)
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def connect(url: str) -> "Redis":

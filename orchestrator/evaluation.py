@@ -14,6 +14,7 @@ from orchestrator import groups
 from orchestrator.dispatch import Dispatcher
 from orchestrator.inputs import Inputs
 from orchestrator.ledger import Progress
+from orchestrator.preflight import Models
 from orchestrator.rollouts import Group, Weights
 
 RESAMPLES = 10_000
@@ -61,6 +62,7 @@ class Comparison(NamedTuple):
 
 def evaluate(
     inputs: Inputs,
+    models: Models,
     weights: Weights,
     dispatcher: Dispatcher,
     run: str,
@@ -80,7 +82,9 @@ def evaluate(
         greedy=greedy,
     )
     results = dispatcher.collect(
-        groups.jobs(inputs, drawn, run, purpose="eval "), inputs.config.step_deadline_s, observe
+        groups.jobs(inputs, models, drawn, run, purpose="eval"),
+        inputs.config.step_deadline_s,
+        observe,
     )
     finished = groups.finish(drawn, results)
     dispatcher.close(step, [group.id for group in finished])

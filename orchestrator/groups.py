@@ -3,14 +3,17 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from orchestrator import policy
 from orchestrator.inputs import Inputs
 from orchestrator.ledger import GroupJob, SlotResult
+from orchestrator.preflight import Models
 from orchestrator.prompts import slot_prompt
 from orchestrator.rollouts import Example, Group, Rollout, Weights
-from shared.messages import GenerateJob, Sampling, ScoreJob
+from shared.messages import GenerateJob, ScoreJob
 
+Purpose = Literal["train", "eval"]
 Batch = Sequence[tuple[str, Example]]
 
 #: Characters of a prompt that Flower and logs may show.
@@ -37,9 +40,15 @@ def draw(
     )
 
 
-def jobs(inputs: Inputs, groups: Sequence[Group], run: str, purpose: str = "") -> list[GroupJob]:
+def jobs(
+    inputs: Inputs,
+    models: Models,
+    groups: Sequence[Group],
+    run: str,
+    purpose: Purpose = "train",
+) -> list[GroupJob]:
     """What the workers need to generate and score the groups."""
-    return [_job(inputs, group, run, purpose) for group in groups]
+    return [_job(inputs, models, group, run, purpose) for group in groups]
 
 
 def finish(
@@ -90,7 +99,7 @@ def _group(
     return Group(name, step, example, domain, weights.version, params, rollouts)
 
 
-def _job(inputs: Inputs, group: Group, run: str, purpose: str) -> GroupJob:
+def _job(inputs: Inputs, models: Models, group: Group, run: str, purpose: Purpose) -> GroupJob:
     config, domain = inputs.config, inputs.domains[group.domain]
     generate = GenerateJob(
         run=run,
@@ -104,10 +113,13 @@ def _job(inputs: Inputs, group: Group, run: str, purpose: str) -> GroupJob:
                 config.base_prompt,
                 rollout.slot,
                 sampling_seed(config.seed, group.step, group.id, rollout.slot),
+                as_json=models.generator.provider == "openrouter",
             )
             for rollout in group.rollouts
         ),
-        sampling=Sampling(provider=config.provider, latency_s=config.template_latency_s),
+        sampling=models.generator,
+        limits=models.limits,
+        purpose=purpose,
     )
     score = ScoreJob(
         run=run,
@@ -118,12 +130,18 @@ def _job(inputs: Inputs, group: Group, run: str, purpose: str) -> GroupJob:
         terms=domain.terms(),
         extra=dict(group.example.extra),
         rewards=inputs.rewards,
+        judges=models.judges,
+        rubric=inputs.rubric if models.judges else "",
+        rejudge_fraction=config.rejudge_fraction,
+        limits=models.limits,
+        purpose=purpose,
     )
     return GroupJob(generate, score, label(group, purpose))
 
 
-def label(group: Group, purpose: str = "") -> str:
+def label(group: Group, purpose: Purpose = "train") -> str:
     """What Flower shows: ``s003 e017 x8: Explain quantum computing``."""
     text = " ".join(group.example.text.split())
     short = text if len(text) <= LABEL_CHARACTERS else text[: LABEL_CHARACTERS - 1] + "…"
-    return f"s{group.step:03d} {purpose}{group.example.id} x{len(group.rollouts)}: {short}"
+    held_out = "eval " if purpose == "eval" else ""
+    return f"s{group.step:03d} {held_out}{group.example.id} x{len(group.rollouts)}: {short}"

@@ -10,8 +10,11 @@ from orchestrator.domains import Domain, load_domains
 from orchestrator.matching import match_all
 from orchestrator.rollouts import Example
 from orchestrator.space import Space
+from orchestrator.text_files import read_text
 from shared.errors import UsageError
 from shared.messages import RewardTerm
+
+BUILTIN_RUBRIC = Path(__file__).parent / "builtin" / "rubric.md"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Inputs:
     #: Sentences about examples that match several domains equally well.
     ties: tuple[str, ...]
     rewards: tuple[RewardTerm, ...]
+    #: What the judges look for, if there are any.
+    rubric: str
     #: Extra columns of the data, for rewards.
     columns: tuple[str, ...]
     #: Files that were read, by what they are.
@@ -49,6 +54,8 @@ def prepare(config: RunConfig) -> Inputs:
     train_path = Path(config.data) if config.data else data.BUILTIN_TRAIN
     train_set = data.load(train_path)
     files = {"train": train_path, **_domain_files(config)}
+    if config.rubric:
+        files["rubric"] = Path(config.rubric)
     if config.heldout or not config.data:
         heldout_path = Path(config.heldout) if config.heldout else data.BUILTIN_HELDOUT
         heldout_set = data.load(heldout_path)
@@ -77,6 +84,7 @@ def prepare(config: RunConfig) -> Inputs:
         unmatched=(*lost, *lost_heldout),
         ties=ties,
         rewards=reward_terms(config),
+        rubric=_rubric(config),
         columns=tuple(columns),
         files=files,
     )
@@ -106,11 +114,19 @@ def reward_terms(config: RunConfig) -> tuple[RewardTerm, ...]:
     return tuple(
         RewardTerm(
             name=name,
-            weight=config.weight_of(name),
+            weight=weight,
             options=config.reward_options.get(name, {}),
         )
-        for name in config.reward_funcs
+        for name, weight in config.rewards().items()
     )
+
+
+def _rubric(config: RunConfig) -> str:
+    path = Path(config.rubric) if config.rubric else BUILTIN_RUBRIC
+    text = read_text(path, (".md", ".txt"))
+    if not text.strip():
+        raise UsageError(f"{path}: the rubric is empty; say what the judges should look for")
+    return text
 
 
 def _matched(

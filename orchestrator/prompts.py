@@ -14,6 +14,12 @@ from shared.messages import ChatMessage, SlotPrompt
 #: The seed's.
 DEFAULT_BASE_PROMPT = "Generate a high-quality explanation."
 
+#: How a model is asked for its text and its own estimate of it. Plain text is accepted too.
+REPLY_AS_JSON = (
+    'Answer with one JSON object: {"generated": "<your text>", "quality": <number from 0 to 1>},'
+    " where quality is your honest estimate of how good the text is."
+)
+
 
 class Prompt(NamedTuple):
     """What a provider gets for one action."""
@@ -49,10 +55,20 @@ def build(
 
 
 def slot_prompt(
-    example: Example, domain: Domain, action: Action, base_prompt: str, slot: int, seed: int
+    example: Example,
+    domain: Domain,
+    action: Action,
+    base_prompt: str,
+    slot: int,
+    seed: int,
+    as_json: bool = False,
 ) -> SlotPrompt:
-    """The prompt of one slot, ready to travel; ``seed`` is the sampling seed."""
-    messages, draft = build(example, domain, action, base_prompt)
+    """The prompt of one slot, ready to travel; ``seed`` is the sampling seed.
+
+    ``as_json`` asks for the text together with the writer's own estimate of its quality.
+    """
+    system = f"{base_prompt}\n\n{REPLY_AS_JSON}" if as_json else base_prompt
+    messages, draft = build(example, domain, action, system)
     return SlotPrompt(slot=slot, messages=messages, draft=draft, seed=seed)
 
 

@@ -6,16 +6,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
-
-from orchestrator import advantages, data, groups, policy, update
+from orchestrator import advantages, data, groups, update
+from orchestrator.budget import spending
 from orchestrator.dispatch import Dispatcher
 from orchestrator.evaluation import Comparison, Evaluation, compare, evaluate
 from orchestrator.inputs import Inputs
 from orchestrator.ledger import Progress
+from orchestrator.metrics import step_metrics
 from orchestrator.policy_file import policy_document
-from orchestrator.rollouts import DomainWeights, Group, StepReport, UpdateReport, Weights
+from orchestrator.preflight import Models
+from orchestrator.rollouts import Group, StepReport, Weights
 from orchestrator.run_directory import RunDirectory
+from orchestrator.run_plan import initial_weights
 from orchestrator.store import Store, encode_weights
 from orchestrator.trackers import Tracker
 from shared.errors import RunFailed
@@ -34,17 +36,9 @@ class Outcome(NamedTuple):
     comparison: Comparison | None
 
 
-def initial_weights(inputs: Inputs) -> Weights:
-    """Version 0: uniform, or the domains' own starting weights."""
-    domains = {}
-    for name, space in inputs.spaces.items():
-        params = policy.initial_params(space, inputs.domains[name].weights)
-        domains[name] = DomainWeights(params, reference=params)
-    return Weights(0, domains)
-
-
 def train(
     inputs: Inputs,
+    models: Models,
     store: Store,
     dispatcher: Dispatcher,
     directory: RunDirectory,
@@ -52,11 +46,12 @@ def train(
 ) -> Outcome:
     """Run every step that is still to be done. The steps count from 1.
 
-    Raises RunFailed when a whole step brings no reward at all, Fenced when another orchestrator
-    has written, EnvironmentNotReady when Redis or the workers are gone.
+    Raises RunFailed when a whole step brings no reward at all, RunStopped when the budget or a
+    person's attention is needed, Fenced when another orchestrator has written,
+    EnvironmentNotReady when Redis or the workers are gone.
     """
     config, run = inputs.config, directory.name
-    held_out = partial(_evaluate, inputs, dispatcher, run, trackers)
+    held_out = partial(_evaluate, inputs, models, dispatcher, run, trackers)
     before = directory.starting_evaluation()
     if before is None:
         before = held_out(initial_weights(inputs), 0, greedy=False)
@@ -67,7 +62,7 @@ def train(
         batch = data.batch(inputs.train, step - 1, config.batch_size, config.seed)
         drawn = groups.draw(inputs, inputs.train_domains, weights, batch, step, config.group_size)
         results = dispatcher.collect(
-            groups.jobs(inputs, drawn, run),
+            groups.jobs(inputs, models, drawn, run),
             config.step_deadline_s,
             _observer(trackers, step, "train"),
         )
@@ -75,9 +70,9 @@ def train(
         _refuse_a_lost_step(step, finished)
         scored = advantages.assign(finished, config.algorithm)
         weights, report = update.step(weights, scored, config.algorithm, inputs.spaces)
-        metrics = StepReport(
-            step, step_metrics(weights, report, scored, time.monotonic() - started)
-        )
+        spent = spending(dispatcher.redis, run).metrics()
+        seconds = time.monotonic() - started
+        metrics = StepReport(step, step_metrics(weights, report, scored, spent, seconds))
         store.commit(weights, step, metrics)
         dispatcher.close(step, [group.id for group in scored])
         for tracker in trackers:
@@ -92,47 +87,9 @@ def train(
     return Outcome(inputs.steps, weights, before, after, comparison)
 
 
-def step_metrics(
-    weights: Weights, report: UpdateReport, scored: Sequence[Group], seconds: float
-) -> dict[str, float | int | None]:
-    """One step's metrics under the field's names."""
-    rollouts = [rollout for group in scored for rollout in group.rollouts]
-    rewards = [rollout.reward for rollout in rollouts if rollout.reward is not None]
-    values = np.array([reward.value for reward in rewards])
-    spreads = [group.rewards().std() for group in scored if len(group.survivors()) > 1]
-    costs = [r.completion.cost_usd for r in rollouts if r.completion is not None]
-    times = [r.completion.seconds for r in rollouts if r.completion is not None]
-    failures = Counter(r.failure.kind.value for r in rollouts if r.failure is not None)
-    return {
-        "policy_version": weights.version,
-        "reward": float(values.mean()),
-        "reward_std": float(np.mean(spreads)) if spreads else 0.0,
-        **{
-            f"rewards/{name}/mean": float(np.mean([reward.parts[name] for reward in rewards]))
-            for name in rewards[0].parts
-        },
-        "rollouts": len(rollouts),
-        "rollouts_used": report.rollouts_used,
-        "groups_dropped": report.groups_dropped,
-        "frac_reward_zero_std": report.frac_reward_zero_std,
-        "entropy": report.entropy,
-        "kl": report.kl,
-        "kl_step": report.kl_step,
-        "clip_ratio": report.clip_ratio,
-        "learning_rate": report.learning_rate,
-        "temperature": report.temperature,
-        "failed": sum(failures.values()),
-        **{f"failed/{kind}": count for kind, count in sorted(failures.items())},
-        "cost/generate": float(sum(cost or 0.0 for cost in costs)),
-        "cost/unknown": sum(cost is None for cost in costs),
-        "completion_s/p50": float(np.median(times)),
-        "completion_s/p95": float(np.quantile(times, 0.95)),
-        "step_s": seconds,
-    }
-
-
 def _evaluate(
     inputs: Inputs,
+    models: Models,
     dispatcher: Dispatcher,
     run: str,
     trackers: Sequence[Tracker],
@@ -143,7 +100,7 @@ def _evaluate(
     if not inputs.heldout:
         return None
     observe = _observer(trackers, step, "eval")
-    evaluation = evaluate(inputs, weights, dispatcher, run, step, greedy, observe)
+    evaluation = evaluate(inputs, models, weights, dispatcher, run, step, greedy, observe)
     for tracker in trackers:
         tracker.evaluated(evaluation)
     return evaluation

@@ -53,6 +53,8 @@ class RunDirectory:
 
         Raises UsageError if there is none, or more than one.
         """
+        if not ref.strip():
+            raise UsageError("--resume '' names no run; give a name, a path, or latest")
         for path in (Path(ref), runs_dir / ref):
             if (path / "config.json").is_file():
                 return cls(path.resolve())
@@ -66,6 +68,13 @@ class RunDirectory:
             what = "no run" if not found else f"{len(found)} runs ({', '.join(found[:3])}, …)"
             raise UsageError(f"{what} called {ref!r} in {runs_dir}/; see: ls {runs_dir}")
         return cls(runs_dir / found[0])
+
+    def discard(self) -> None:
+        """Remove a run that never started, and the link to it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        latest = self.path.parent / "latest"
+        if latest.is_symlink() and not latest.exists():
+            latest.unlink(missing_ok=True)
 
     def attempt_logs(self) -> Path:
         """A new folder ``logs/attempt_N`` for this process's children; logs/latest links to it."""

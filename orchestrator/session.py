@@ -1,5 +1,6 @@
 """One ``orchestrator run``, put together: inputs, run directory, engine, store, trackers, loop."""
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,15 +10,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator import run
+from orchestrator.budget import spending
 from orchestrator.config import RunConfig
 from orchestrator.engine import Engine, check_rewards, engine
 from orchestrator.inputs import Inputs, prepare
+from orchestrator.preflight import Models, preflight
 from orchestrator.report.summary import summary
 from orchestrator.run_directory import RunDirectory
+from orchestrator.run_plan import initial_weights
 from orchestrator.store import Store, decode_weights
 from orchestrator.trackers import Tracker
 from orchestrator.trackers.files import Files
-from shared.errors import UsageError
+from shared.errors import EnvironmentNotReady, UsageError
 
 #: Folder beside the runs for the state of embedded servers.
 ENGINE_STATE = ".engine"
@@ -27,18 +31,22 @@ class Session(NamedTuple):
     """A run that is about to start or to go on."""
 
     inputs: Inputs
+    models: Models
     directory: RunDirectory
     resumed: bool
 
 
-def begin(config: RunConfig) -> Session:
-    """Check the inputs and make the run directory. Raises UsageError before anything exists."""
-    inputs = prepare(config)
-    return Session(inputs, RunDirectory.create(inputs, config.provider), resumed=False)
+def begin(inputs: Inputs, models: Models) -> Session:
+    """Make the run directory."""
+    model = inputs.config.model.rpartition("/")[2] or "template"
+    return Session(inputs, models, RunDirectory.create(inputs, model), resumed=False)
 
 
-def resume(runs_dir: Path, ref: str) -> Session:
-    """Take up an interrupted run with its own config and its own copies of the inputs."""
+def resume(runs_dir: Path, ref: str, max_cost_usd: float | None = None) -> Session:
+    """Take up an interrupted run with its own config and its own copies of the inputs.
+
+    ``max_cost_usd`` replaces the run's cap.
+    """
     directory = RunDirectory.find(runs_dir, ref)
     config = RunConfig.model_validate(directory.read_json("config.json"))
     kept = directory.read_json("inputs.json")
@@ -50,10 +58,12 @@ def resume(runs_dir: Path, ref: str) -> Session:
             "domains": tuple(
                 copies.get(f"domain-{number}", ref) for number, ref in enumerate(config.domains)
             ),
+            "rubric": copies.get("rubric", ""),
             "runs_dir": str(directory.path.parent),
+            "max_cost_usd": max_cost_usd or config.max_cost_usd,
         }
     )
-    return Session(prepare(config), directory, resumed=True)
+    return Session(prepare(config), preflight(config), directory, resumed=True)
 
 
 def play(
@@ -67,22 +77,31 @@ def play(
     ``started`` is told the engine and the first step before the first rollout, and ``trackers``
     makes who listens beside the files.
     """
-    inputs, directory, _ = session
+    inputs, models, directory, _ = session
     began = time.monotonic()
     state = directory.path.parent / ENGINE_STATE / directory.name
-    with _nothing_left_of_a_bad_start(session):
+    with _nothing_left_of_a_bad_start(session, state):
         logs = directory.attempt_logs()
         with engine(inputs.config, directory.name, url, state, logs) as machine:
             check_rewards(machine, inputs.rewards, inputs.columns)
             with Store(machine.redis, directory.name, alone=machine.embedded is not None) as store:
                 first = _restore(store, session)
+                machine.dispatcher.clear_stop()
                 started(machine, first)
                 listeners = [Files(directory, inputs.domains), *trackers(first)]
-                outcome = run.train(inputs, store, machine.dispatcher, directory, listeners)
-            found = summary(inputs, outcome, time.monotonic() - began)
+                outcome = run.train(inputs, models, store, machine.dispatcher, directory, listeners)
+            spent = spending(machine.redis, directory.name)
+            found = summary(inputs, outcome, spent, time.monotonic() - began)
     directory.write_json("run.json", {"orchestrator": version("concept-grpo"), **found})
-    shutil.rmtree(state, ignore_errors=True)
+    _forget(state)
     return found
+
+
+def _forget(state: Path) -> None:
+    """Remove a server's state folder, and the folder of such folders after the last."""
+    shutil.rmtree(state, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        state.parent.rmdir()
 
 
 def _restore(store: Store, session: Session) -> int:
@@ -96,16 +115,17 @@ def _restore(store: Store, session: Session) -> int:
             step, value = checkpoint
             store.begin(decode_weights(value), step + 1)
             return step + 1
-    store.begin(run.initial_weights(session.inputs), 1)
+    store.begin(initial_weights(session.inputs), 1)
     return 1
 
 
 @contextmanager
-def _nothing_left_of_a_bad_start(session: Session) -> Iterator[None]:
-    """Remove the directory of a run that could not start for its settings."""
+def _nothing_left_of_a_bad_start(session: Session, state: Path) -> Iterator[None]:
+    """Remove the directory of a run that could not start, for its settings or its engine."""
     try:
         yield
-    except UsageError:
+    except (UsageError, EnvironmentNotReady):
         if not session.resumed and not (session.directory.path / "metrics.jsonl").exists():
-            shutil.rmtree(session.directory.path, ignore_errors=True)
+            session.directory.discard()
+            _forget(state)
         raise

@@ -24,8 +24,8 @@ def redis_url() -> str | None:
 
 def checked_redis_url(url: str, where: str) -> str:
     """``url`` itself; UsageError naming ``where`` if it is no Redis address."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         complete = parts.scheme in {"redis", "rediss"} and bool(parts.hostname)
         _ = parts.port
     except ValueError:
@@ -95,7 +95,6 @@ def checked_base_url(url: str) -> str:
 
 def redacted(url: str) -> str:
     """The address without its user and password, fit to be printed."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    return urlunsplit(parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]))
+    scheme, separator, rest = url.rpartition("://")
+    place = rest.rpartition("@")
+    return f"{scheme}{separator}***@{place[2]}" if place[1] else url

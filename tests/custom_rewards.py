@@ -22,7 +22,7 @@ def graded(difficulty: float) -> float:
 
 
 def everything(**given: object) -> float:
-    wanted = {"prompt", "completion", "reference", "terms", "quality", "finish_reason"}
+    wanted = {"prompt", "completion", "reference", "terms", "quality", "finish_reason", "judged"}
     return float(given.keys() == wanted | {"level", "strictness"})
 
 

@@ -69,7 +69,7 @@ def _heartbeat_of_this_host() -> bool:
         with Redis.from_url(
             redis_url() or "", decode_responses=True, socket_timeout=2, socket_connect_timeout=2
         ) as redis:
-            return any(card.name.startswith(host) for card in live_workers(redis))
+            return any(card.name.startswith(f"{host}-") for card in live_workers(redis))
     except (RedisError, ValueError):
         return False
 

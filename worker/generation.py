@@ -1,45 +1,65 @@
 """One group's generation: every slot without a result, concurrently, committed as it ends."""
 
 import asyncio
+from collections.abc import Mapping
 
 from shared.messages import Completion, Failure, FailureKind, GenerateJob, SlotPrompt
-from worker.providers import PROVIDERS
-from worker.providers.base import ProviderFailure
+from worker.failures import ProviderFailure
+from worker.governor import Stopped
+from worker.providers.base import Provider
 from worker.slots import Held, Slots
 
 
-async def generate_group(slots: Slots, held: Held) -> None:
-    """Generate and commit what is missing. Raises ValidationError for a job of another version."""
+async def generate_group(slots: Slots, providers: Mapping[str, Provider], held: Held) -> None:
+    """Generate and commit what is missing.
+
+    Raises ValidationError for a job of another version, Stopped when the whole run must stop: the
+    slots that have ended by then are committed, the others are as if never begun.
+    """
     job = GenerateJob.model_validate_json(held.job)
+    provider = providers[job.sampling.provider]
     missing = [p for p in job.prompts if held.result("generate", p.slot) is None]
-    finished: asyncio.Queue[Completion | Failure] = asyncio.Queue()
-    pending = {asyncio.create_task(_slot(job, prompt, finished)) for prompt in missing}
-    left = len(pending)
+    ended: asyncio.Queue[Completion | Failure | Stopped] = asyncio.Queue()
+    # The queue gathers what ends at the same moment into one commit.
+    tasks = [asyncio.create_task(_slot(provider, job, prompt, ended)) for prompt in missing]
+    stopped: Stopped | None = None
+    left = len(tasks)
     while left:
-        results = [await finished.get()]
-        while not finished.empty():
-            results.append(finished.get_nowait())
-        left -= len(results)
-        await slots.commit(held.task, {result.slot: result for result in results})
+        outcomes = [await ended.get()]
+        while not ended.empty():
+            outcomes.append(ended.get_nowait())
+        left -= len(outcomes)
+        results = [o for o in outcomes if not isinstance(o, Stopped)]
+        stopped = next((o for o in outcomes if isinstance(o, Stopped)), stopped)
+        if results:
+            await slots.commit(held.task, {result.slot: result for result in results})
+    if stopped is not None:
+        raise stopped
 
 
 async def _slot(
-    job: GenerateJob, prompt: SlotPrompt, finished: asyncio.Queue[Completion | Failure]
+    provider: Provider,
+    job: GenerateJob,
+    prompt: SlotPrompt,
+    ended: "asyncio.Queue[Completion | Failure | Stopped]",
 ) -> None:
-    finished.put_nowait(await _complete(job, prompt))
-
-
-async def _complete(job: GenerateJob, prompt: SlotPrompt) -> Completion | Failure:
-    provider = PROVIDERS[job.sampling.provider]()
     try:
-        return await provider.complete(prompt, job.sampling)
+        outcome: Completion | Failure | Stopped = await provider.complete(prompt, job)
     except ProviderFailure as failure:
-        return Failure(slot=prompt.slot, kind=failure.kind, message=str(failure))
+        outcome = Failure(
+            slot=prompt.slot,
+            kind=failure.kind,
+            message=failure.message,
+            attempts=failure.attempts,
+        )
+    except Stopped as stop:
+        outcome = stop
     except Exception as error:
         # A provider's own fault must not take the group's other slots with it. The text of a
         # transport's exception may hold headers, so only its class travels.
-        return Failure(
+        outcome = Failure(
             slot=prompt.slot,
             kind=FailureKind.WORKER_ERROR,
             message=f"the {job.sampling.provider} provider raised {type(error).__name__}",
         )
+    ended.put_nowait(outcome)

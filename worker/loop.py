@@ -6,6 +6,7 @@ so a worker that is stuck looks dead, as it should.
 """
 
 import asyncio
+import hashlib
 import logging
 import os
 import threading
@@ -18,14 +19,24 @@ from redis.exceptions import RedisError
 
 from shared.keys import HEARTBEAT_S, WORKERS
 from shared.messages import WorkerCard
+from shared.settings import openrouter_api_key, openrouter_base_url
+from worker.calls import Caller
+from worker.governor import Governor
+from worker.providers import providers
+from worker.providers.base import Provider
 from worker.slots import Slots, lua
+from worker.wire.client import ChatClient
 
 Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 
 class WorkerLoop:
-    """A daemon thread with the loop, its Redis client and its heartbeat."""
+    """A daemon thread with the loop, its Redis client, its caller of models, and its heartbeat."""
+
+    caller: Caller
+    providers: dict[str, Provider]
+    _client: ChatClient
 
     def __init__(self, redis_url: str, name: str, groups: int, queues: tuple[str, ...]) -> None:
         self.card = WorkerCard(
@@ -50,12 +61,21 @@ class WorkerLoop:
     def start(self) -> None:
         """Start the thread; the first heartbeat is out when this returns, or Redis is away."""
         self._thread.start()
+        self.wait(self._equip())
         self.wait(self._beat())
         asyncio.run_coroutine_threadsafe(self._beat_forever(), self._loop)
 
     def wait(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run ``work`` on the loop and wait for it in the calling thread."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _equip(self) -> None:
+        # On the loop, where the client's connections live.
+        url = openrouter_base_url()
+        account = hashlib.blake2b(url.encode(), digest_size=4).hexdigest()
+        self._client = ChatClient(url, openrouter_api_key())
+        self.caller = Caller(self.redis, Governor(self.redis, account), self._client)
+        self.providers = providers(self.caller)
 
     def stop(self) -> None:
         """Take the card away and end the loop."""
@@ -70,6 +90,7 @@ class WorkerLoop:
             await self.redis.zrem(WORKERS, self.card.model_dump_json())
         except RedisError as error:
             log.warning("this worker looks alive for some seconds more: %s", type(error).__name__)
+        await self._client.aclose()
         await self.redis.aclose()
 
     def _run(self) -> None:

@@ -1,28 +1,68 @@
 """One group's rewards: every completion that has no reward yet."""
 
+import asyncio
 import json
 
 from shared.keys import slot_field
-from shared.messages import Completion, Message, ScoreJob
+from shared.messages import Completion, Failure, Reward, ScoreJob
+from worker.calls import Caller
+from worker.failures import ProviderFailure
+from worker.rewards.judge import judge_completion
 from worker.rewards.table import score
-from worker.slots import Held
+from worker.slots import Held, Slots
 
 
-def score_group(held: Held) -> dict[int, Message]:
-    """Slot -> reward or failure, for every completion without one.
+async def score_group(slots: Slots, caller: Caller, held: Held) -> None:
+    """Score and commit what is missing, each judged slot as it ends.
 
-    Runs in the task's own thread: a custom reward may block, and must not hold up the loop.
-    Raises ValidationError for a job of another version.
+    The functions run in threads: a custom reward may block, and must not hold up the loop. Raises
+    ValidationError for a job of another version, Stopped when the whole run must stop.
     """
     job = ScoreJob.model_validate_json(held.job)
-    scored: dict[int, Message] = {}
+    missing = _unscored(held)
+    if not job.judges:
+        scored = await asyncio.to_thread(lambda: {c.slot: score(job, c) for c in missing})
+        await slots.commit(held.task, scored)
+        return
+
+    async def judged(completion: Completion) -> None:
+        result = await _judged(caller, job, completion)
+        await slots.commit(held.task, {completion.slot: result})
+
+    outcomes = await asyncio.gather(*map(judged, missing), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+async def _judged(caller: Caller, job: ScoreJob, completion: Completion) -> Reward | Failure:
+    try:
+        verdicts = await judge_completion(caller, job, completion)
+    except ProviderFailure as failure:
+        return Failure(
+            slot=completion.slot,
+            kind=failure.kind,
+            message=f"judge: {failure.message}",
+            attempts=failure.attempts,
+        )
+    found = await asyncio.to_thread(score, job, completion, verdicts.mean)
+    if isinstance(found, Failure):
+        return found
+    return found.model_copy(
+        update={
+            "judged": verdicts.scores,
+            "rejudged": verdicts.again,
+            "cost_usd": verdicts.cost_usd,
+        }
+    )
+
+
+def _unscored(held: Held) -> list[Completion]:
+    found = []
     for field, value in held.slots.items():
         role, _, slot = field.partition(":")
         kind, payload = json.loads(value)
-        if (
-            role == "generate"
-            and kind == "Completion"
-            and slot_field("score", int(slot)) not in held.slots
-        ):
-            scored[int(slot)] = score(job, Completion.model_validate(payload))
-    return scored
+        scored = slot_field("score", int(slot)) in held.slots
+        if role == "generate" and kind == "Completion" and not scored:
+            found.append(Completion.model_validate(payload))
+    return sorted(found, key=lambda completion: completion.slot)

@@ -6,7 +6,7 @@ second changes nothing. The scripts run on the server, so each is one decision.
 
 import asyncio
 import itertools
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from importlib.resources import files
 from typing import Any, NamedTuple, cast
 
@@ -76,7 +76,7 @@ class Slots:
         slots = dict(zip(flat[::2], flat[1::2], strict=True))
         return Held(task, holder, found[0], slots)
 
-    async def commit(self, task: GroupTask, results: dict[int, Message]) -> None:
+    async def commit(self, task: GroupTask, results: Mapping[int, Message]) -> None:
         """Keep the results of slots and tell the orchestrator; a slot that has one keeps it."""
         keys = RunKeys(task.run)
         pairs: list[str] = []

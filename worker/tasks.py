@@ -17,8 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 from shared.errors import EnvironmentNotReady
 from shared.messages import RewardTerm
 from shared.queue import GENERATE, QUEUES, SCORE, celery_app
-from shared.settings import REDIS_URL, redis_url
+from shared.settings import REDIS_URL, openrouter_api_key, redis_url
 from worker.generation import generate_group
+from worker.governor import Stopped
 from worker.loop import WorkerLoop
 from worker.rewards.table import check
 from worker.scoring import score_group
@@ -31,11 +32,12 @@ _terms = TypeAdapter(list[RewardTerm])
 def build_app(name: str, groups: int, queues: tuple[str, ...] = QUEUES) -> Celery:
     """The worker's Celery app with its tasks, and the loop that starts and stops with it.
 
-    Raises EnvironmentNotReady if REDIS_URL is not set.
+    Raises EnvironmentNotReady if REDIS_URL is not set, UsageError for a malformed key or address.
     """
     url = redis_url()
     if url is None:
         raise EnvironmentNotReady(f"{REDIS_URL} is not set; a worker needs redis://HOST:PORT/DB")
+    openrouter_api_key()  # A malformed key ends the worker here, and not in its calls.
     app = celery_app(url, max_connections=groups + 20)
     loop = WorkerLoop(url, name, groups, queues)
 
@@ -59,14 +61,19 @@ def run_group(loop: WorkerLoop, task: GroupTask) -> None:
         return
     try:
         if task.role == "generate":
-            loop.wait(generate_group(loop.slots, held))
+            loop.wait(generate_group(loop.slots, loop.providers, held))
         else:
-            loop.wait(loop.slots.commit(task, score_group(held)))
-    except ValidationError:
+            loop.wait(score_group(loop.slots, loop.caller, held))
+    except Stopped as stop:
+        log.info("%s: left, since the run stops: %s", task, stop)
+    except ValidationError as error:
         # Left undone on purpose: the orchestrator submits the group again, until a worker of the
         # job's own version takes it or the step's deadline passes.
-        log.exception(
-            "%s is of another version; the group waits for a worker of that version", task
+        # The texts in the job are not for the log.
+        log.error(
+            "%s is of another version; the group waits for a worker of that version: %s",
+            task,
+            error.errors(include_input=False, include_url=False),
         )
     finally:
         loop.wait(loop.slots.release(held))

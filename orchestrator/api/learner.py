@@ -17,6 +17,7 @@ from orchestrator.domains import Domain, distinct
 from orchestrator.inputs import Inputs, space
 from orchestrator.ledger import GroupJob
 from orchestrator.matching import match
+from orchestrator.preflight import Models, preflight
 from orchestrator.rollouts import DomainWeights, Example, Group, UpdateReport, Weights
 from shared.messages import RewardTerm
 
@@ -46,14 +47,34 @@ class Learner:
         self.token = secrets.token_hex(8)
         self.weights = Weights(0, {})
         self.inputs = Inputs(
-            config, {}, {}, (), (), {}, {}, unmatched=(), ties=(), rewards=(), columns=(), files={}
+            config,
+            {},
+            {},
+            (),
+            (),
+            {},
+            {},
+            unmatched=(),
+            ties=(),
+            rewards=(),
+            rubric="",
+            columns=(),
+            files={},
         )
         self._fit_domain = fit_domain
+        self._models: Models | None = None
         self._asked: Counter[str] = Counter()
         self._generated: Counter[str | None] = Counter()
         self._rewards: defaultdict[str, list[float]] = defaultdict(list)
         for domain in domains:
             self.add(domain)
+
+    @property
+    def models(self) -> Models:
+        """How the model is asked. Raises UsageError or EnvironmentNotReady at the first use."""
+        if self._models is None:
+            self._models = preflight(self.inputs.config)
+        return self._models
 
     def add(self, domain: Domain) -> None:
         """Add a domain at its starting weights. Raises UsageError if it does not fit."""
@@ -116,7 +137,7 @@ class Learner:
     def _job(self, group: Group, text: str, terms: tuple[RewardTerm, ...] | None) -> GroupJob:
         worded = replace(group, example=replace(group.example, text=text))
         inputs = replace(self.inputs, rewards=terms or ())
-        job = groups.jobs(inputs, [worded], run="")[0]
+        job = groups.jobs(inputs, self.models, [worded], run="")[0]
         if terms is None or job.score is None:
             return job._replace(score=None, label=groups.label(group))
         # The wording is the model's, the subject is the input's: only the latter is relevance.

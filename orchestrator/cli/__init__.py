@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from orchestrator.cli.money import doctor, estimate
 from orchestrator.cli.run import run
 from orchestrator.cli.services import flower, worker
 from orchestrator.cli.standin import demo_openrouter
@@ -22,7 +23,7 @@ def cli() -> None:
     """Reinforcement learning for prompts: learn what to ask a hosted LLM for, by GRPO."""
 
 
-for command in (run, worker, flower, demo_openrouter):
+for command in (run, estimate, doctor, worker, flower, demo_openrouter):
     cli.add_command(command)
 
 

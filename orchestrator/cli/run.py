@@ -1,18 +1,23 @@
 """``orchestrator run``: train, watch, and see what was learnt."""
 
 import json
+import shlex
 import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
+
+from orchestrator.cli.options import given, resolve_options, settings_options
 
 if TYPE_CHECKING:
     from orchestrator.config_files import Resolved
     from orchestrator.engine import Engine
+    from orchestrator.inputs import Inputs
+    from orchestrator.preflight import Models
     from orchestrator.session import Session
 
 
@@ -24,79 +29,95 @@ class Interrupted(BaseException):
         self.exit_code = exit_code
 
 
+class Shown(NamedTuple):
+    """How a run is shown."""
+
+    as_json: bool
+    no_live: bool
+    flower: bool
+
+
 @click.command()
-@click.argument("configs", nargs=-1, type=click.Path(path_type=Path), metavar="[CONFIG]…")
-@click.option("--data", help="Training data: .json, .jsonl or .csv  [default: built-in examples]")
-@click.option("--heldout", help="Held-out data  [default: a share of the training data]")
-@click.option(
-    "--domain", "domains", multiple=True, help="Domain file or built-in name; repeatable."
-)
-@click.option("--steps", type=int, help="Updates of the policy.")
-@click.option("--name", help="First part of the run's name.")
-@click.option("--seed", type=int, help="Seed of everything random.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any knob; repeatable.")
-@click.option(
-    "--redis", "url", help="Redis server with workers  [default: REDIS_URL, else embedded]"
-)
-@click.option("--workers", type=int, help="Worker processes of the embedded engine.")
+@settings_options
+@click.option("--redis", "url", help="Redis server  [default: REDIS_URL, else embedded]")
 @click.option("--resume", "ref", metavar="RUN", help='Go on with a run: name, path or "latest".')
 @click.option("--dry-run", is_flag=True, help="Check everything, show every knob, start nothing.")
+@click.option("--yes", is_flag=True, help="Start without asking, also where it costs.")
 @click.option("--json", "as_json", is_flag=True, help="Results as JSON lines on stdout.")
 @click.option("--no-live", is_flag=True, help="Plain lines instead of the live view.")
 @click.option("--flower", is_flag=True, help="Flower beside the run on loopback.")
-def run(ref: str | None, dry_run: bool, as_json: bool, url: str | None, **options: Any) -> None:
+def run(
+    url: str | None,
+    ref: str | None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    no_live: bool,
+    flower: bool,
+    **options: Any,
+) -> None:
     """Train a policy over prompts.
 
     Without any option: the built-in examples, domains and template engine, on an embedded server.
     """
-    from orchestrator.embedded import check_server
-    from orchestrator.session import begin, resume
-    from shared.errors import UsageError
+    from orchestrator.session import resume
     from shared.settings import checked_redis_url, redis_url
 
-    server = checked_redis_url(url, "--redis") if url else redis_url()
-    if ref:
-        if options["configs"] or options["data"] or options["domains"]:
-            raise UsageError("--resume takes the run's own config and data; give neither beside it")
-        session = resume(Path("runs"), ref)
-    else:
-        resolved = _resolve(options)
-        if dry_run:
-            _show_dry_run(resolved, as_json)
-            return
-        if server:
-            check_server(server)
-        session = begin(resolved.config)
-    _play(session, server, as_json, options["no_live"], options["flower"])
+    server = redis_url() if url is None else checked_redis_url(url, "--redis")
+    shown = Shown(as_json, no_live, flower)
+    if ref is not None:
+        _refuse_beside_resume({**options, "dry-run": dry_run or None})
+        _play(resume(Path("runs"), ref, options["budget"]), server, shown)
+        return
+    resolved = resolve_options(options)
+    if dry_run:
+        _show_dry_run(resolved, as_json)
+        return
+    _play(_begin(resolved, server, yes), server, shown)
 
 
-def _resolve(options: Mapping[str, Any]) -> "Resolved":
-    from orchestrator.config_files import parse_setting, resolve
+def _refuse_beside_resume(options: dict[str, Any]) -> None:
+    from shared.errors import UsageError
 
-    flags = {
-        "data": options["data"],
-        "heldout": options["heldout"],
-        "domains": list(options["domains"]) or None,
-        "max_steps": options["steps"],
-        "name": options["name"],
-        "seed": options["seed"],
-        "workers": options["workers"],
-    }
-    names = {"domains": "--domain", "max_steps": "--steps"}
-    given = [
-        (key, names.get(key, f"--{key}"), value)
-        for key, value in flags.items()
-        if value is not None
-    ]
-    return resolve(options["configs"], [*map(parse_setting, options["settings"]), *given])
+    stray = [flag for flag in given(options) if flag != "--budget"]
+    if stray:
+        named = stray[0].replace("--configs", "a config file").replace("--settings", "--set")
+        raise UsageError(
+            f"--resume takes the run's own config and data; leave {named} away"
+            " (only --budget may change)"
+        )
+
+
+def _begin(resolved: "Resolved", server: str | None, yes: bool) -> "Session":
+    from orchestrator.embedded import check_server
+    from orchestrator.inputs import prepare
+    from orchestrator.preflight import preflight
+    from orchestrator.session import begin
+
+    inputs = prepare(resolved.config)
+    if server:
+        check_server(server)
+    models = preflight(resolved.config)
+    if models.all() and not yes and sys.stdin.isatty():
+        _confirm(inputs, models)
+    return begin(inputs, models)
+
+
+def _confirm(inputs: "Inputs", models: "Models") -> None:
+    from orchestrator.report.header import header
+
+    for line in header(inputs, models):
+        click.echo(line, err=True)
+    click.confirm("start?", default=True, abort=True, err=True)
 
 
 def _show_dry_run(resolved: "Resolved", as_json: bool) -> None:
     from orchestrator.config_files import dry_run_lines
     from orchestrator.inputs import prepare
+    from orchestrator.preflight import preflight
     from orchestrator.report.header import header
 
-    inputs = prepare(resolved.config)
+    inputs, models = prepare(resolved.config), preflight(resolved.config)
     rows = dry_run_lines(resolved)
     if as_json:
         knobs = {key: {"value": json.loads(value), "source": source} for key, value, source in rows}
@@ -105,43 +126,44 @@ def _show_dry_run(resolved: "Resolved", as_json: bool) -> None:
     width = max(len(key) for key, _, _ in rows)
     for key, value, source in rows:
         click.echo(f"{key:<{width}}  {value}  ({source})")
-    for line in header(inputs):
+    for line in header(inputs, models):
         click.echo(line, err=True)
 
 
-def _play(
-    session: "Session", server: str | None, as_json: bool, no_live: bool, flower: bool
-) -> None:
-    from contextlib import ExitStack
-
+def _play(session: "Session", server: str | None, shown: Shown) -> None:
     from orchestrator.report.header import header
     from orchestrator.report.summary import lines
     from orchestrator.session import play
     from orchestrator.trackers import Tracker
     from orchestrator.trackers.console import Console
     from orchestrator.trackers.json_lines import JsonLines
+    from shared.errors import RunStopped
 
     inputs, directory = session.inputs, session.directory
 
     def started(machine: "Engine", first: int) -> None:
         click.echo(_title(session, first), err=True)
-        for line in header(inputs, machine.description):
+        for line in header(inputs, session.models, machine.description):
             click.echo(line, err=True)
-        if flower:
-            shown.enter_context(_flower(machine.url, directory.path / "logs" / "latest"))
+        if shown.flower:
+            stack.enter_context(_flower(machine.url, directory.path / "logs" / "latest"))
         click.echo("", err=True)
 
     def trackers(first: int) -> list[Tracker]:
-        console = shown.enter_context(Console(inputs.steps, first, inputs.domains, not no_live))
-        return [console, *([JsonLines(sys.stdout)] if as_json else [])]
+        console = Console(inputs.steps, first, inputs.domains, live=not shown.no_live)
+        stack.enter_context(console)
+        return [console, *([JsonLines(sys.stdout)] if shown.as_json else [])]
 
     try:
-        with _signals(), ExitStack() as shown:
+        with _signals(), ExitStack() as stack:
             found = play(session, server, trackers, started)
     except Interrupted as stop:
-        _say_interrupted(session)
+        _say_stopped(session, "stopped", shown.as_json)
         sys.exit(stop.exit_code)
-    if as_json:
+    except RunStopped as stop:
+        _say_stopped(session, stop.sentence, shown.as_json)
+        sys.exit(stop.exit_code)
+    if shown.as_json:
         click.echo(json.dumps({"event": "done", "run": str(directory.path), **found}))
         return
     for line in lines(inputs, found, _shown_path(directory.path)):
@@ -156,14 +178,24 @@ def _title(session: "Session", first: int) -> str:
     return f"orchestrator {version('concept-grpo')}   run {session.directory.name}"
 
 
-def _say_interrupted(session: "Session") -> None:
-    steps = session.directory.steps_saved()
+def _say_stopped(session: "Session", reason: str, as_json: bool) -> None:
+    directory, steps = session.directory, session.directory.steps_saved()
+    if as_json:
+        row = {"event": "stopped", "run": str(directory.path), "step": steps, "reason": reason}
+        click.echo(json.dumps(row))
     click.echo(
-        f"stopped; saved step {steps} of {session.inputs.steps}"
-        f" -> {_shown_path(session.directory.path)}"
-        f"\nresume  orchestrator run --resume {session.directory.name}",
+        f"{reason}; saved step {steps} of {session.inputs.steps} -> {_shown_path(directory.path)}"
+        f"\nresume  orchestrator run --resume {_reference(session)}",
         err=True,
     )
+
+
+def _reference(session: "Session") -> str:
+    """What --resume finds the run by, from the folder where this process was started."""
+    directory = session.directory
+    if directory.path.parent.resolve() == Path("runs").resolve():
+        return directory.name
+    return shlex.quote(_shown_path(directory.path))
 
 
 def _shown_path(path: Path) -> str:

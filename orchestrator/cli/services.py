@@ -21,7 +21,7 @@ def worker(groups: int | None, name: str | None, queues: str | None, url: str | 
     """Work for the runs of a Redis server, until stopped."""
     from shared.settings import REDIS_URL, checked_redis_url
 
-    if url:
+    if url is not None:
         os.environ[REDIS_URL] = checked_redis_url(url, "--redis")
     options = {"--groups": groups, "--name": name, "--queues": queues}
     given = [word for key, value in options.items() if value for word in (key, str(value))]
@@ -44,7 +44,7 @@ def flower(url: str | None, address: str, port: int) -> None:
     from shared.errors import UsageError
     from shared.settings import checked_redis_url, redis_url
 
-    server = checked_redis_url(url, "--redis") if url else redis_url()
+    server = redis_url() if url is None else checked_redis_url(url, "--redis")
     if server is None:
         raise UsageError(
             "which server? give --redis redis://HOST:PORT/DB or set REDIS_URL;"

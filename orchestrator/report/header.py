@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 
+from orchestrator.budget import estimate
 from orchestrator.inputs import Inputs
+from orchestrator.preflight import Models
+from orchestrator.run_plan import evaluations
+from shared.messages import Sampling
 
 
-def header(inputs: Inputs, engine: str | None = None) -> Iterator[str]:
+def header(inputs: Inputs, models: Models, engine: str | None = None) -> Iterator[str]:
     """What is about to run. ``engine`` is None where nothing is started."""
     config = inputs.config
     if engine:
         yield f"  engine   {engine}"
-    yield "  model    template engine (built in, free, offline: fills templates, calls no model)"
+    yield from _model_lines(models)
     concepts = sum(len(domain.concepts) for domain in inputs.domains.values())
     templates = sum(len(domain.templates) for domain in inputs.domains.values())
     yield f"  domains  {', '.join(inputs.domains)}: {concepts} concepts, {templates} templates"
@@ -18,21 +22,55 @@ def header(inputs: Inputs, engine: str | None = None) -> Iterator[str]:
     yield f"  data     {data}{_unmatched(inputs)}"
     if inputs.ties:
         yield f"           {len(inputs.ties)} prompts match several domains: {inputs.ties[0]}"
-    evaluations = _evaluations(inputs)
-    held_out = evaluations * len(inputs.heldout) * config.eval_samples
+    times = evaluations(inputs)
+    held_out = times * len(inputs.heldout) * config.eval_samples
     rollouts = inputs.steps * config.batch_size * config.group_size
     yield (
         f"  plan     {inputs.steps} steps x {config.batch_size} prompts x {config.group_size} slots"
-        f" = {rollouts:,} rollouts, {evaluations} evaluations = {held_out:,} more · cost $0.00"
+        f" = {rollouts:,} rollouts, {times} evaluations = {held_out:,} more"
+        f"{'' if models.all() else ' · cost $0.00'}"
     )
+    if models.all():
+        yield from cost_lines(inputs, models)
 
 
-def _evaluations(inputs: Inputs) -> int:
-    """At the start, at the end, and every eval_interval steps between."""
-    if not inputs.heldout:
-        return 0
-    interval = inputs.config.eval_interval
-    return 2 + ((inputs.steps - 1) // interval if interval else 0)
+def cost_lines(inputs: Inputs, models: Models) -> Iterator[str]:
+    """What the run may cost, and when a cap would stop it."""
+    plan = estimate(inputs, models)
+    judged = f" + {plan.judgements:,} judgements" if plan.judgements else ""
+    yield f"  estimate {plan.generations:,} generations{judged}"
+    if plan.expected_usd is None or plan.ceiling_usd is None or plan.step_ceiling_usd is None:
+        yield "           cost unknown: a price is missing in the endpoint's list"
+        return
+    yield (
+        f"           expected ${plan.expected_usd:.2f}   ceiling ${plan.ceiling_usd:.2f}"
+        " (every reply at max_tokens)"
+    )
+    cap = inputs.config.max_cost_usd
+    if cap is not None and cap < plan.ceiling_usd:
+        steps = int(inputs.steps * cap / plan.ceiling_usd)
+        yield f"           cap ${cap:.2f}: stops in step ~{steps + 1} if every reply is that long"
+
+
+def _model_lines(models: Models) -> Iterator[str]:
+    if models.generator.provider == "template":
+        yield "  model    template engine (built in: fills templates, free, calls no model)"
+    else:
+        yield f"  model    {_asked(models.generator)}"
+    for judge in models.judges:
+        yield f"  judge    {_asked(judge)}"
+    for warning in models.warnings:
+        yield f"  warning  {warning}"
+
+
+def _asked(sampling: Sampling) -> str:
+    price = sampling.price
+    cost = (
+        f"${price.prompt_usd * 1e6:.2f} in, ${price.completion_usd * 1e6:.2f} out per 1M tokens"
+        if price
+        else "price unknown"
+    )
+    return f"{sampling.model} ({cost}; answers as {sampling.reply_format})"
 
 
 def _unmatched(inputs: Inputs) -> str:

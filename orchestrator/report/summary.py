@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from orchestrator import policy
+from orchestrator.budget import Spending
 from orchestrator.inputs import Inputs
 from orchestrator.rollouts import Weights
 from orchestrator.run import Outcome
@@ -38,13 +39,14 @@ def moves(inputs: Inputs, weights: Weights) -> list[Move]:
     return sorted(found, key=lambda move: -abs(move.end - move.start))
 
 
-def summary(inputs: Inputs, outcome: Outcome, seconds: float) -> dict[str, Any]:
+def summary(inputs: Inputs, outcome: Outcome, spent: Spending, seconds: float) -> dict[str, Any]:
     """The outcome as JSON values."""
     comparison = outcome.comparison
     return {
         "steps": outcome.steps,
         "seconds": round(seconds, 3),
         "policy_version": outcome.weights.version,
+        "cost": spent._asdict() | {"total_usd": spent.total_usd},
         "heldout": comparison and {**comparison._asdict(), "verdict": comparison.verdict},
         "parts": {
             name: {"start": outcome.before.parts[name], "end": outcome.after.parts.get(name)}
@@ -75,6 +77,7 @@ def lines(inputs: Inputs, found: Mapping[str, Any], run: str) -> Iterator[str]:
     several = len(inputs.domains) > 1
     yield "  learnt   " + "  ".join(_move_words(m) for m in concepts)
     yield "           " + "  ".join(_move_words(m, several) for m in templates)
+    yield from _cost_lines(found["cost"])
     if found["unmatched"]:
         places = ", ".join(source.rpartition(":")[2] for source in found["unmatched"][:5])
         yield (
@@ -82,6 +85,23 @@ def lines(inputs: Inputs, found: Mapping[str, Any], run: str) -> Iterator[str]:
             f" (lines {places}{', …' if len(found['unmatched']) > 5 else ''})"
         )
     yield f"  policy   {run}/policy.json      metrics  {run}/metrics.jsonl"
+
+
+def _cost_lines(cost: Mapping[str, Any]) -> Iterator[str]:
+    calls = sum(cost["calls"].values())
+    if not calls:
+        return
+    roles = " · ".join(
+        f"{role} ${cost['spent'][role] + cost['estimated'][role]:.4f}" for role in cost["spent"]
+    )
+    yield f"  cost     ${cost['total_usd']:.4f} for {calls:,} calls   {roles}"
+    if estimated := sum(cost["estimated"].values()):
+        yield f"           ${estimated:.4f} of it is an estimate: those answers named no cost"
+    if perhaps := sum(cost["perhaps"].values()):
+        yield f"           up to ${perhaps:.4f} more for calls whose answer never came"
+    if cost["faults"]:
+        faults = " · ".join(f"{name} {count}" for name, count in cost["faults"].items())
+        yield f"  faults   {faults}"
 
 
 def _part_lines(inputs: Inputs, parts: Mapping[str, Mapping[str, float]]) -> Iterator[str]:

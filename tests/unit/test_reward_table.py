@@ -70,7 +70,7 @@ def test_the_feedback_says_the_parts_in_words_and_in_order() -> None:
 def test_a_weighted_mean_stays_in_range_and_between_its_parts(
     weights: list[float], text: str
 ) -> None:
-    terms = [term(name, weight) for name, weight in zip(BUILTIN, weights, strict=True)]
+    terms = [term(name, weight) for name, weight in zip(SEED, weights, strict=True)]
     outcome = score(job(*terms), completion(text))
     assert isinstance(outcome, Reward)
     counted = [outcome.parts[one.name] for one in terms if one.weight > 0]
@@ -81,6 +81,16 @@ def test_a_term_of_weight_0_is_shown_and_does_not_count() -> None:
     reward = rewarded(term(OWN + "my_reward"), term("length", 0))
     assert reward.value == 0.25
     assert "Length: " in reward.feedback
+
+
+def test_the_judges_score_is_a_part_like_any_other() -> None:
+    outcome = score(job(term("judge"), term("length", 0)), completion(), judged=0.7)
+    assert isinstance(outcome, Reward)
+    assert outcome.value == 0.7
+
+
+def test_without_a_judges_score_the_reward_is_missing_and_not_0() -> None:
+    assert "judge" in failed(term("judge"), term("length")).message
 
 
 def test_options_reach_the_function() -> None:

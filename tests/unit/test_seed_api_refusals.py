@@ -206,7 +206,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "reward: unknown part": (
         lambda: RewardModule(weights={"lenght": 1}),
-        "RewardModule: reward_funcs names 'lenght', which is not built in",
+        "RewardModule: reward_funcs names 'lenght', not built in",
     ),
     "reward: all zero": (
         lambda: RewardModule(weights={"length": 0}),

@@ -4,9 +4,16 @@ import asyncio
 import pickle
 import time
 
-from shared.messages import ChatMessage, Completion, FailureKind, Sampling, SlotPrompt
-from worker.providers import PROVIDERS
-from worker.providers.base import Provider, ProviderFailure
+from shared.messages import (
+    ChatMessage,
+    Completion,
+    FailureKind,
+    GenerateJob,
+    Sampling,
+    SlotPrompt,
+)
+from worker.failures import ProviderFailure
+from worker.providers.base import Provider
 from worker.providers.template import TemplateProvider
 
 PROMPT = SlotPrompt(
@@ -20,9 +27,14 @@ PROMPT = SlotPrompt(
 )
 
 
+def job(latency_s: float = 0.0) -> GenerateJob:
+    sampling = Sampling(latency_s=latency_s)
+    return GenerateJob(run="r", step=1, group="e1", prompts=(PROMPT,), sampling=sampling)
+
+
 def answer(latency_s: float = 0.0) -> Completion:
     provider: Provider = TemplateProvider()
-    return asyncio.run(provider.complete(PROMPT, Sampling(latency_s=latency_s)))
+    return asyncio.run(provider.complete(PROMPT, job(latency_s)))
 
 
 def test_it_answers_with_the_draft() -> None:
@@ -50,16 +62,11 @@ def test_it_waits_for_the_latency() -> None:
 def test_slots_wait_side_by_side() -> None:
     async def eight() -> None:
         provider = TemplateProvider()
-        sampling = Sampling(latency_s=0.1)
-        await asyncio.gather(*(provider.complete(PROMPT, sampling) for _ in range(8)))
+        await asyncio.gather(*(provider.complete(PROMPT, job(0.1)) for _ in range(8)))
 
     started = time.monotonic()
     asyncio.run(eight())
     assert time.monotonic() - started < 0.4
-
-
-def test_the_table_names_it() -> None:
-    assert isinstance(PROVIDERS[Sampling().provider](), TemplateProvider)
 
 
 def test_a_provider_failure_says_what_happened_and_travels() -> None:

@@ -1,9 +1,11 @@
 """Who writes completions: the seam, one file per provider, and their names."""
 
-from collections.abc import Callable
-
+from worker.calls import Caller
 from worker.providers.base import Provider
+from worker.providers.openrouter import OpenRouterProvider
 from worker.providers.template import TemplateProvider
 
-#: By the name that ``Sampling.provider`` carries.
-PROVIDERS: dict[str, Callable[[], Provider]] = {"template": TemplateProvider}
+
+def providers(caller: Caller) -> dict[str, Provider]:
+    """By the name that ``Sampling.provider`` carries."""
+    return {"template": TemplateProvider(), "openrouter": OpenRouterProvider(caller)}

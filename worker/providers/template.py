@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from shared.messages import Completion, Sampling, SlotPrompt
+from shared.messages import Completion, GenerateJob, SlotPrompt
 
 
 class TemplateProvider:
@@ -13,13 +13,13 @@ class TemplateProvider:
     chose, so a run on it shows the whole loop at work and says nothing about any model.
     """
 
-    async def complete(self, prompt: SlotPrompt, sampling: Sampling) -> Completion:
-        """Return the draft after ``sampling.latency_s`` seconds. Never fails; costs nothing.
+    async def complete(self, prompt: SlotPrompt, job: GenerateJob) -> Completion:
+        """Return the draft after ``latency_s`` seconds. Never fails; costs nothing.
 
         It does not judge itself (``quality`` is None) and counts words as tokens.
         """
         started = time.monotonic()
-        await asyncio.sleep(sampling.latency_s)
+        await asyncio.sleep(job.sampling.latency_s)
         return Completion(
             slot=prompt.slot,
             text=prompt.draft,

@@ -18,6 +18,7 @@ from typing import Any
 
 from shared.errors import UsageError
 from shared.messages import Completion, Failure, FailureKind, Reward, RewardTerm, ScoreJob
+from worker.rewards.judge import judge
 from worker.rewards.length import length
 from worker.rewards.quality import quality
 from worker.rewards.structure import structure
@@ -28,10 +29,13 @@ BUILTIN: dict[str, Callable[..., float]] = {
     "vocabulary": vocabulary,
     "structure": structure,
     "quality": quality,
+    "judge": judge,
 }
 
-#: What every reward function may name.
-FIELDS = frozenset({"prompt", "completion", "reference", "terms", "quality", "finish_reason"})
+#: What every reward function may name; ``judged`` is the mean score of the judges, if any.
+FIELDS = frozenset(
+    {"prompt", "completion", "reference", "terms", "quality", "finish_reason", "judged"}
+)
 
 _LONGEST_MESSAGE = 300
 # What user code may raise: SystemExit too, or a reward's sys.exit() would end the worker.
@@ -97,7 +101,7 @@ def resolve(name: str) -> RewardFunction:
     return _inspected(name, function)
 
 
-def score(job: ScoreJob, completion: Completion) -> Reward | Failure:
+def score(job: ScoreJob, completion: Completion, judged: float | None = None) -> Reward | Failure:
     """Score one completion by all terms of the job: ``sum(weight * part) / sum(weight)``.
 
     A term of weight 0 is computed and shown, and does not count. If any term cannot be resolved,
@@ -108,7 +112,7 @@ def score(job: ScoreJob, completion: Completion) -> Reward | Failure:
     total = math.fsum(term.weight for term in job.rewards)
     if total == 0:
         raise UsageError(_NO_WEIGHT)
-    fields = _fields(job, completion)
+    fields = {**_fields(job, completion), "judged": judged}
     try:
         rewards = {term.name: resolve(term.name) for term in job.rewards}
     except UsageError as error:
@@ -245,7 +249,7 @@ def _trial(reward: RewardFunction, options: Mapping[str, Any]) -> list[str]:
     if reward.name not in BUILTIN:
         return []
     try:
-        reward.score({**options, "completion": "A trial."})
+        reward.score({**options, "completion": "A trial.", "judged": 0.5})
     except _RAISED as error:
         return [f"reward {reward.name!r} refuses its options: {_words(error)}"]
     return []

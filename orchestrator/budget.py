@@ -1,0 +1,162 @@
+"""Money: what a run may cost before it starts, and what it has cost so far."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from redis import Redis
+
+from orchestrator import data, groups
+from orchestrator.inputs import Inputs
+from orchestrator.preflight import Models
+from orchestrator.run_plan import evaluations, initial_weights
+from shared.keys import RunKeys
+from shared.messages import Price, Sampling
+
+NANO = 1_000_000_000
+ROLES = ("generate", "judge", "eval")
+#: Characters per token of English text: low for a ceiling, usual for an expectation.
+CEILING_CHARACTERS, USUAL_CHARACTERS = 3, 4
+#: Share of max_tokens that an answer usually takes.
+USUAL_SHARE = 0.5
+#: Characters around the messages of a request: field names, schema, routing.
+ENVELOPE_CHARACTERS = 900
+
+
+class Estimate(NamedTuple):
+    """What a whole run may cost. Dollars are None where a price is unknown."""
+
+    generations: int
+    judgements: int
+    expected_usd: float | None
+    #: Every answer at max_tokens, without repeated calls.
+    ceiling_usd: float | None
+    #: Dollars of one training step, at the ceiling.
+    step_ceiling_usd: float | None
+
+
+class Spending(NamedTuple):
+    """What a run has cost so far, by role and kind, in USD."""
+
+    #: Role -> dollars that the endpoint itself named.
+    spent: dict[str, float]
+    #: Role -> dollars that stand in for costs it did not name.
+    estimated: dict[str, float]
+    #: Role -> dollars of calls that may have been billed: their answer never came.
+    perhaps: dict[str, float]
+    #: Role -> calls whose cost it did not name.
+    unknown: dict[str, int]
+    #: Role -> calls.
+    calls: dict[str, int]
+    #: Name of a fault -> calls that met it, repeated ones included.
+    faults: dict[str, int]
+
+    @property
+    def total_usd(self) -> float:
+        """Named and estimated."""
+        return sum(self.spent.values()) + sum(self.estimated.values())
+
+    def metrics(self) -> dict[str, float | int]:
+        """Under the field's names."""
+        rows: dict[str, float | int] = {
+            f"cost/{role}": self.spent[role] + self.estimated[role] for role in ROLES
+        }
+        rows["cost/total"] = self.total_usd
+        rows["cost/perhaps"] = sum(self.perhaps.values())
+        rows["cost/unknown_calls"] = sum(self.unknown.values())
+        rows["calls"] = sum(self.calls.values())
+        rows["calls/faulty"] = sum(self.faults.values())
+        return rows
+
+
+def estimate(inputs: Inputs, models: Models) -> Estimate:
+    """Calls and dollars of the whole run, from the prompts of its first step."""
+    config = inputs.config
+    trained = inputs.steps * config.batch_size * config.group_size
+    held_out = evaluations(inputs) * len(inputs.heldout) * config.eval_samples
+    judged = trained + held_out
+    characters = _prompt_characters(inputs, models)
+    free = models.generator.provider == "template"
+    writing = _FREE if free else _call(models.generator, characters)
+    answer = models.generator.max_tokens * USUAL_CHARACTERS
+    judging = [_call(s, characters + answer + len(inputs.rubric)) for s in models.judges]
+    expected = _sum([writing.expected, *(j.expected for j in judging)])
+    ceiling = _sum([writing.ceiling, *(j.ceiling for j in judging)])
+    twice = 1 + config.rejudge_fraction
+    judge_ceiling = _sum([j.ceiling for j in judging])
+    judge_expected = _sum([j.expected for j in judging])
+    extra_ceiling = None if judge_ceiling is None else judge_ceiling * (twice - 1)
+    extra_expected = None if judge_expected is None else judge_expected * (twice - 1)
+    slots = config.batch_size * config.group_size
+    per_slot = _sum([ceiling, extra_ceiling])
+    return Estimate(
+        generations=judged,
+        judgements=round(judged * len(models.judges) * twice),
+        expected_usd=_times(_sum([expected, extra_expected]), judged),
+        ceiling_usd=_times(per_slot, judged),
+        step_ceiling_usd=_times(per_slot, slots),
+    )
+
+
+def spending(redis: Redis, run: str) -> Spending:
+    """What the fleet's ledger says of a run."""
+    ledger = redis.hgetall(RunKeys(run).money)
+
+    def nano(kind: str) -> dict[str, int]:
+        return {role: int(ledger.get(f"{kind}:{role}", 0)) for role in ROLES}
+
+    def dollars(kind: str) -> dict[str, float]:
+        return {role: amount / NANO for role, amount in nano(kind).items()}
+
+    faults = redis.hgetall(RunKeys(run).faults)
+    return Spending(
+        spent=dollars("spent"),
+        estimated=dollars("estimated"),
+        perhaps=dollars("perhaps"),
+        unknown=nano("unknown"),
+        calls=nano("calls"),
+        faults={str(name): int(faults[name]) for name in sorted(faults)},
+    )
+
+
+class _Cost(NamedTuple):
+    expected: float | None
+    ceiling: float | None
+
+
+_FREE = _Cost(0.0, 0.0)
+
+
+def _call(sampling: Sampling, characters: float) -> _Cost:
+    price = sampling.price
+    if price is None:
+        return _Cost(None, None)
+    usual = _price(price, characters / USUAL_CHARACTERS, sampling.max_tokens * USUAL_SHARE)
+    most = _price(price, characters / CEILING_CHARACTERS, sampling.max_tokens)
+    return _Cost(usual, most)
+
+
+def _price(price: Price, prompt: float, completion: float) -> float:
+    return price.prompt_usd * prompt + price.completion_usd * completion + price.request_usd
+
+
+def _sum(amounts: Sequence[float | None]) -> float | None:
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if len(known) == len(amounts) else None
+
+
+def _times(amount: float | None, count: float) -> float | None:
+    return None if amount is None else amount * count
+
+
+def _prompt_characters(inputs: Inputs, models: Models) -> float:
+    """Mean length of a request of the first step."""
+    config = inputs.config
+    batch = data.batch(inputs.train, 0, config.batch_size, config.seed)
+    weights = initial_weights(inputs)
+    drawn = groups.draw(inputs, inputs.train_domains, weights, batch, 1, config.group_size)
+    lengths = [
+        sum(len(message.content) for message in prompt.messages)
+        for job in groups.jobs(inputs, models, drawn, "estimate")
+        for prompt in job.generate.prompts
+    ]
+    return sum(lengths) / len(lengths) + ENVELOPE_CHARACTERS

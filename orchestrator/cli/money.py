@@ -1,0 +1,46 @@
+"""``orchestrator estimate`` and ``orchestrator doctor``: before money or time is spent."""
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from orchestrator.cli.options import resolve_options, settings_options
+
+
+@click.command()
+@settings_options
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def estimate(as_json: bool, **options: Any) -> None:
+    """What a run would call and cost, from the endpoint's own prices. Spends nothing."""
+    from orchestrator.budget import estimate as plan
+    from orchestrator.inputs import prepare
+    from orchestrator.preflight import preflight
+    from orchestrator.report.header import header
+
+    config = resolve_options(options).config
+    inputs, models = prepare(config), preflight(config)
+    if as_json:
+        click.echo(json.dumps(plan(inputs, models)._asdict()))
+        return
+    for line in header(inputs, models):
+        click.echo(line)
+
+
+@click.command()
+@settings_options
+@click.option("--redis", "url", help="Redis server  [default: REDIS_URL, else embedded]")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def doctor(url: str | None, as_json: bool, **options: Any) -> None:
+    """Check everything a run needs, a line each, with what to do. Exit 3 if anything fails."""
+    from orchestrator.doctor import examine
+    from shared.settings import checked_redis_url, redis_url
+
+    server = redis_url() if url is None else checked_redis_url(url, "--redis")
+    found = list(examine(lambda: resolve_options(options).config, server))
+    if as_json:
+        click.echo(json.dumps([finding._asdict() for finding in found]))
+    for finding in found if not as_json else []:
+        click.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what:<8}  {finding.words}")
+    sys.exit(0 if all(finding.ok for finding in found) else 3)

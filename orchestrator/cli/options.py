@@ -1,0 +1,59 @@
+"""The flags that describe a run, shared by the commands that plan one or start one."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from orchestrator.config_files import Resolved
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+#: Flag -> dotted key, where they differ.
+KEYS = {
+    "domain": "domains",
+    "judge": "judge_models",
+    "budget": "max_cost_usd",
+    "steps": "max_steps",
+}
+
+_OPTIONS = (
+    click.argument("configs", nargs=-1, type=click.Path(path_type=Path), metavar="[CONFIG]…"),
+    click.option("--data", help="Training data: .json, .jsonl or .csv  [default: the examples]"),
+    click.option("--heldout", help="Held-out data  [default: a share of the training data]"),
+    click.option("--domain", multiple=True, help="Domain file or built-in name; repeatable."),
+    click.option("--model", help="Model that writes  [default: the template engine]"),
+    click.option("--judge", multiple=True, help="Model that judges; repeatable."),
+    click.option("--steps", type=int, help="Updates of the policy."),
+    click.option("--budget", type=float, metavar="USD", help="Dollars that the run may spend."),
+    click.option("--name", help="First part of the run's name."),
+    click.option("--seed", type=int, help="Seed of everything random."),
+    click.option("--workers", type=int, help="Worker processes of the embedded engine."),
+    click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any knob."),
+)
+
+
+def settings_options(command: Command) -> Command:
+    """Add the flags that describe a run."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def given(options: Mapping[str, Any]) -> list[str]:
+    """The flags among them that were used, as they are typed."""
+    return [f"--{name}" for name, value in options.items() if value not in (None, ())]
+
+
+def resolve_options(options: Mapping[str, Any]) -> "Resolved":
+    """The config that the flags and files describe. Raises UsageError."""
+    from orchestrator.config_files import parse_setting, resolve
+
+    flags = [
+        (KEYS.get(flag, flag), f"--{flag}", list(value) if isinstance(value, tuple) else value)
+        for flag, value in options.items()
+        if flag not in {"configs", "settings"} and value not in (None, ())
+    ]
+    return resolve(options["configs"], [*map(parse_setting, options["settings"]), *flags])

@@ -1,0 +1,101 @@
+"""Everything that a run needs, examined without starting one."""
+
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from typing import NamedTuple
+
+from orchestrator.config import RunConfig
+from orchestrator.embedded import check_server, connect
+from orchestrator.inputs import Inputs, prepare
+from orchestrator.preflight import Models, preflight
+from shared.errors import ConceptGrpoError
+from shared.fleet import live_workers
+from shared.settings import redacted
+
+
+class Finding(NamedTuple):
+    """One line of the doctor."""
+
+    what: str
+    ok: bool
+    words: str
+
+
+def examine(config: Callable[[], RunConfig], server: str | None) -> Iterator[Finding]:
+    """The findings in the order in which a run would meet them."""
+    try:
+        resolved = config()
+        yield Finding("config", True, "ok")
+        inputs = prepare(resolved)
+    except ConceptGrpoError as error:
+        yield Finding("config", False, str(error))
+        return
+    yield _data(inputs)
+    try:
+        models = preflight(resolved)
+    except ConceptGrpoError as error:
+        yield Finding("models", False, str(error))
+    else:
+        yield from _models(models)
+    yield from _engine(server)
+
+
+def _data(inputs: Inputs) -> Finding:
+    concepts = sum(len(domain.concepts) for domain in inputs.domains.values())
+    words = f"{len(inputs.domains)} domains, {concepts} concepts; {len(inputs.train)} prompts"
+    if inputs.unmatched:
+        places = ", ".join(example.source for example in inputs.unmatched[:3])
+        words += f"; {len(inputs.unmatched)} match no domain and are left out ({places}, …)"
+    return Finding("data", True, f"{words}; {len(inputs.heldout)} held out")
+
+
+def _models(models: Models) -> Iterator[Finding]:
+    if not models.all():
+        yield Finding("models", True, "template engine: built in, free, offline")
+        return
+    key = models.key
+    if key is not None:
+        credit = "" if key.remaining_usd is None else f", ${key.remaining_usd:.2f} left"
+        words = f"not checked: {key.unchecked}" if key.unchecked else f"ok{credit}"
+        yield Finding("key", True, words)
+    yield Finding("models", True, ", ".join(sampling.model for sampling in models.all()))
+    for warning in models.warnings:
+        yield Finding("models", True, f"warning: {warning}")
+
+
+def _engine(server: str | None) -> Iterator[Finding]:
+    if server is None:
+        yield Finding("engine", True, "embedded: a Valkey server and a worker start with the run")
+        return
+    try:
+        found = check_server(server)
+    except ConceptGrpoError as error:
+        yield Finding("redis", False, str(error))
+        return
+    client = connect(server)
+    memory, disk = client.info("memory"), client.info("persistence")
+    policy = str(memory.get("maxmemory_policy", "unknown"))
+    if policy == "noeviction":
+        yield Finding("redis", True, f"{found} at {redacted(server)}, noeviction")
+    else:
+        words = f"maxmemory-policy is {policy}: paid results could be evicted; set noeviction"
+        yield Finding("redis", False, words)
+    if int(disk.get("aof_enabled", 0)):
+        yield Finding("redis", True, "append-only file on")
+    else:
+        words = "append-only file off: a restart forgets the queue; set appendonly yes"
+        yield Finding("redis", False, words)
+    yield _workers(client)
+
+
+def _workers(client: object) -> Finding:
+    cards = live_workers(client)  # type: ignore[arg-type]
+    if not cards:
+        return Finding("workers", False, "none alive; start some with: orchestrator worker")
+    versions = {card.version for card in cards}
+    groups = sum(card.groups for card in cards)
+    ours = version("concept-grpo")
+    if versions != {ours}:
+        words = f"versions {', '.join(sorted(versions))}, this orchestrator is {ours}"
+        return Finding("workers", False, f"{words}; run the same everywhere")
+    return Finding("workers", True, f"{len(cards)} online, {groups} groups at a time, all {ours}")

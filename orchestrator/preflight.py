@@ -1,0 +1,134 @@
+"""From config and the endpoint's catalog to how each model is asked, before anything costs."""
+
+import datetime
+from typing import Literal, NamedTuple
+
+from orchestrator.catalog import Catalog, Model
+from orchestrator.config import RunConfig
+from orchestrator.endpoint import Endpoint, KeyReport
+from shared.errors import UsageError
+from shared.messages import Limits, Sampling
+
+#: Days before a model's announced end at which a run is warned.
+EXPIRY_WARNING_DAYS = 14
+
+
+class Models(NamedTuple):
+    """How the models of a run are asked. Made by ``preflight``, read by groups and budget."""
+
+    generator: Sampling
+    judges: tuple[Sampling, ...]
+    limits: Limits
+    #: None: no endpoint is needed.
+    key: KeyReport | None
+    warnings: tuple[str, ...]
+
+    def all(self) -> tuple[Sampling, ...]:
+        """The generator and the judges that cost something."""
+        return tuple(s for s in (self.generator, *self.judges) if s.provider == "openrouter")
+
+
+def preflight(config: RunConfig) -> Models:
+    """Check endpoint, key and models.
+
+    Raises UsageError for a model that is not there or a cap that cannot hold, EnvironmentNotReady
+    for an endpoint that does not answer or refuses the key.
+    """
+    limits = Limits(
+        max_rpm=config.max_rpm,
+        max_tpm=config.max_tpm,
+        max_inflight=config.max_inflight,
+        max_cost_usd=config.max_cost_usd,
+    )
+    template = Sampling(latency_s=config.template_latency_s)
+    if not config.model and not config.judge_models:
+        return Models(template, (), limits, None, ())
+    endpoint = Endpoint()
+    catalog = endpoint.catalog()
+    key = endpoint.key(catalog)
+    generator = _sampling(config, catalog, config.model, "write") if config.model else template
+    judges = tuple(_sampling(config, catalog, slug, "judge") for slug in config.judge_models)
+    models = Models(generator, judges, limits, key, ())
+    return models._replace(warnings=tuple(_warnings(config, catalog, models)))
+
+
+def _sampling(
+    config: RunConfig, catalog: Catalog, slug: str, purpose: Literal["write", "judge"]
+) -> Sampling:
+    model = catalog.find(slug)
+    if model is None:
+        if catalog.models and catalog.dialect == "openrouter":
+            near = catalog.near(slug)
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            raise UsageError(f"the endpoint has no model {slug!r}{hint}")
+        model = Model(slug)
+    judging = purpose == "judge"
+    temperature = 0.0 if judging else config.temperature
+    plain = catalog.dialect == "openai"
+    return Sampling(
+        provider="openrouter",
+        model=slug,
+        dialect=catalog.dialect,
+        max_tokens=config.judge_max_tokens if judging else config.max_tokens,
+        temperature=temperature if plain or model.takes("temperature") else None,
+        top_p=config.top_p if not judging and (plain or model.takes("top_p")) else None,
+        send_seed=not judging and model.takes("seed"),
+        reasoning_off=model.reasoning == "optional",
+        reply_format=_reply_format(model),
+        routing=config.routing,
+        price=model.price,
+        request_timeout_s=config.request_timeout_s,
+        slot_timeout_s=config.slot_timeout_s,
+        max_attempts=config.max_retries + 1,
+    )
+
+
+def _reply_format(model: Model) -> Literal["json_schema", "json_object", "text"]:
+    if model.takes("structured_outputs"):
+        return "json_schema"
+    return "json_object" if model.takes("response_format") else "text"
+
+
+def _warnings(config: RunConfig, catalog: Catalog, models: Models) -> list[str]:
+    found = []
+    if not catalog.models:
+        found.append("the endpoint lists no models: slugs and prices could not be checked")
+    if models.key is not None and models.key.unchecked:
+        found.append(f"not checked: {models.key.unchecked}")
+    if (
+        models.key is not None
+        and models.key.free_tier
+        and any(s.model.endswith(":free") for s in models.all())
+    ):
+        found.append("free models allow 20 calls a minute and 50 a day: too few for one step")
+    for sampling in models.all():
+        found += _model_warnings(config, catalog, sampling)
+    return found
+
+
+def _model_warnings(config: RunConfig, catalog: Catalog, sampling: Sampling) -> list[str]:
+    found = []
+    model = catalog.find(sampling.model) or Model(sampling.model)
+    if sampling.price is None:
+        if config.max_cost_usd is not None and catalog.dialect == "openrouter":
+            raise UsageError(
+                f"the price of {sampling.model} is unknown, so max_cost_usd ="
+                f" {config.max_cost_usd} could not be kept; choose a model with a price"
+            )
+        found.append(f"the price of {sampling.model} is unknown: its cost is counted as unknown")
+    if model.reasoning == "mandatory":
+        found.append(f"{sampling.model} always reasons: hidden tokens count and cost")
+    days = _days_until(model.expires) if model.expires else None
+    if days is not None and days < EXPIRY_WARNING_DAYS:
+        found.append(f"{sampling.model} goes away on {model.expires}")
+    if sampling.model.startswith("~") or sampling.model in {"openrouter/auto", "openrouter/free"}:
+        found.append(f"{sampling.model} may change under the run: not for training")
+    return found
+
+
+def _days_until(date: str) -> int | None:
+    try:
+        end = datetime.date.fromisoformat(date[:10])
+    except ValueError:
+        return None
+    return (end - datetime.datetime.now(datetime.UTC).date()).days

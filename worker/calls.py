@@ -1,0 +1,209 @@
+"""One governed call: admitted, sent, classified, settled; waited for and repeated where that helps.
+
+The same bytes are sent in every attempt, so that OpenRouter's response cache can answer a repeated
+call for free. Every attempt is settled, whatever becomes of it.
+"""
+
+import asyncio
+import random
+from dataclasses import replace
+from typing import Literal, NamedTuple
+
+from redis.asyncio import Redis
+
+from shared.keys import RunKeys
+from shared.messages import FailureKind, Limits, Price, Sampling
+from worker.failures import ProviderFailure
+from worker.governor import Governor, OutOfTime, Settlement, Stopped, Ticket
+from worker.wire.client import ChatClient
+from worker.wire.faults import BLOCK_FAULTS, BLOCKS_BEFORE_STOP, BREAKER_FAULTS
+from worker.wire.verdicts import Answer, Billed, Classified, Scope, Verdict
+
+Role = Literal["generate", "judge", "eval"]
+
+NANO = 1_000_000_000
+#: The name of no fault.
+FINE = "ok"
+#: Characters of English text per token, low so that estimates are ceilings.
+CHARACTERS_PER_TOKEN = 3
+#: Full jitter: U(0, min(cap, base * 2^n)) seconds before attempt n + 1.
+BACKOFF_BASE_S, BACKOFF_CAP_S = 1.0, 30.0
+#: Seconds that a permit outlives the call's own deadline before its worker counts as dead.
+PERMIT_GRACE_S = 15.0
+
+
+class Ask(NamedTuple):
+    """One request for one slot, and whom it is booked to."""
+
+    #: Deterministic: run/s003/e017/k2/generate.
+    id: str
+    run: str
+    role: Role
+    body: bytes
+    sampling: Sampling
+    limits: Limits
+
+
+class Reply(NamedTuple):
+    """An answer and what its slot has cost, all attempts included."""
+
+    answer: Answer
+    #: None: not all of it is known.
+    cost_usd: float | None
+    attempts: int
+
+
+class Caller:
+    """Makes governed calls; one per worker process, on its loop."""
+
+    def __init__(self, redis: Redis, governor: Governor, client: ChatClient) -> None:
+        self._redis = redis
+        self._governor = governor
+        self._client = client
+        #: Blocks by the endpoint's edge since the last good answer.
+        self._blocks = 0
+
+    async def ask(self, ask: Ask) -> Reply:
+        """The model's answer.
+
+        Raises ProviderFailure when the slot has none in the end, Stopped when the run must stop.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + ask.sampling.slot_timeout_s
+        last: Classified | None = None
+        for attempt in range(1, ask.sampling.max_attempts + 1):
+            ticket = _ticket(ask, attempt)
+            try:
+                await self._governor.admit(ticket, ask.limits, deadline)
+            except OutOfTime:
+                raise _given_up(last, attempt - 1) from None
+            replay = last is None or last.replay
+            last = await self._attempt(ask, ticket, deadline - loop.time(), replay)
+            if last.verdict is Verdict.COMPLETION and last.answer is not None:
+                self._blocks = 0
+                return await self._reply(ask, last.answer, attempt)
+            await self._stop_if_told(ask, last)
+            if last.verdict is Verdict.REJECT:
+                raise ProviderFailure(last.kind, last.message, attempt)
+            if attempt < ask.sampling.max_attempts:
+                await self._wait(ask, last, attempt, deadline - loop.time())
+        raise _given_up(last, ask.sampling.max_attempts)
+
+    async def _attempt(self, ask: Ask, ticket: Ticket, left_s: float, replay: bool) -> Classified:
+        seconds = max(0.01, min(ask.sampling.request_timeout_s, left_s))
+        try:
+            found = await self._client.post_chat(ask.body, seconds, cache=replay)
+        except BaseException:
+            # Cancelled on the way: it may have been billed, and its permit must not stay.
+            await asyncio.shield(self._governor.settle(ticket, _perhaps(ticket)))
+            raise
+        found = await self._priced(found)
+        if found.fault != FINE:
+            await self._redis.hincrby(RunKeys(ask.run).faults, found.fault, 1)
+        tripped = await self._governor.settle(ticket, _settlement(ask, ticket, found))
+        if tripped:
+            await self._governor.stop(ask.run, "breaker", f"{tripped}. Last: {found.message}")
+        return found
+
+    async def _priced(self, found: Classified) -> Classified:
+        """With the cost from the endpoint's books, where the answer itself does not name it."""
+        answer = found.answer
+        if answer is None or answer.cost_usd is not None or not answer.generation_id:
+            return found
+        cost = await self._client.generation_cost(answer.generation_id)
+        return replace(found, answer=replace(answer, cost_usd=cost))
+
+    async def _reply(self, ask: Ask, answer: Answer, attempt: int) -> Reply:
+        cost = answer.cost_usd
+        if answer.cache_hit and answer.source_id:
+            # An earlier attempt was billed although its answer got lost: now its price is known.
+            # The others whose answers got lost were answered from the cache, for nothing.
+            cost = await self._client.generation_cost(answer.source_id)
+            left = None if cost is None else round(cost * NANO)
+            for number in range(1, attempt + 1):
+                if left is not None and await self._governor.resolve(
+                    ask.run, ask.role, f"{ask.id}/{number}", left
+                ):
+                    left = 0
+        return Reply(answer, cost, attempt)
+
+    async def _stop_if_told(self, ask: Ask, found: Classified) -> None:
+        kind = found.fault if found.verdict is Verdict.STOP else ""
+        if found.fault in BLOCK_FAULTS:
+            self._blocks += 1
+            kind = kind or ("blocked" if self._blocks > BLOCKS_BEFORE_STOP else "")
+        if kind:
+            await self._governor.stop(ask.run, kind, found.message)
+            raise Stopped(kind, found.message)
+
+    async def _wait(self, ask: Ask, found: Classified, attempt: int, left_s: float) -> None:
+        if found.scope is not Scope.REQUEST and found.wait_s is not None:
+            scope: Literal["model", "account"]
+            scope = "model" if found.scope is Scope.MODEL else "account"
+            # The governor keeps this call waiting with all the others.
+            await self._governor.pause(scope, ask.sampling.model, found.wait_s)
+            return
+        backoff = random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** (attempt - 1)))
+        await asyncio.sleep(min(max(found.wait_s or 0.0, backoff), max(0.0, left_s)))
+
+
+def prompt_tokens(body: bytes) -> int:
+    """An upper estimate of the tokens of a request."""
+    return len(body) // CHARACTERS_PER_TOKEN + 1
+
+
+def cost_nusd(price: Price | None, prompt: int, completion: int) -> int:
+    """What so many tokens cost, in 1e-9 USD, rounded up; 0 if the price is unknown."""
+    if price is None:
+        return 0
+    dollars = price.prompt_usd * prompt + price.completion_usd * completion + price.request_usd
+    return int(-(-dollars * NANO // 1))
+
+
+def _ticket(ask: Ask, attempt: int) -> Ticket:
+    prompt = prompt_tokens(ask.body)
+    return Ticket(
+        call=f"{ask.id}/{attempt}",
+        run=ask.run,
+        model=ask.sampling.model,
+        role=ask.role,
+        tokens=prompt + ask.sampling.max_tokens,
+        ceiling_nusd=cost_nusd(ask.sampling.price, prompt, ask.sampling.max_tokens),
+        lifetime_s=ask.sampling.request_timeout_s + PERMIT_GRACE_S,
+    )
+
+
+def _settlement(ask: Ask, ticket: Ticket, found: Classified) -> Settlement:
+    """How the money and the breaker see an answer."""
+    answer = found.answer
+    if found.verdict is Verdict.COMPLETION:
+        fault = None
+    else:
+        fault = found.fault if found.fault in BREAKER_FAULTS else ""
+    if found.billed is Billed.NO:
+        return Settlement(0, 0, "no", 0, found.throttled, fault)
+    if found.billed is Billed.PERHAPS or answer is None:
+        return _perhaps(ticket)._replace(throttled=found.throttled, fault=fault)
+    prompt = answer.prompt_tokens
+    completion = answer.completion_tokens
+    estimate = cost_nusd(
+        ask.sampling.price,
+        prompt_tokens(ask.body) if prompt is None else prompt,
+        len(answer.text) // CHARACTERS_PER_TOKEN + 1 if completion is None else completion,
+    )
+    cost = None if answer.cost_usd is None else round(answer.cost_usd * NANO)
+    tokens = None if prompt is None or completion is None else prompt + completion
+    return Settlement(cost, estimate, "yes", tokens, found.throttled, fault)
+
+
+def _perhaps(ticket: Ticket) -> Settlement:
+    return Settlement(None, ticket.ceiling_nusd, "perhaps", None, False, "")
+
+
+def _given_up(last: Classified | None, attempts: int) -> ProviderFailure:
+    if last is None:
+        return ProviderFailure(
+            FailureKind.RATE_LIMITED, "the slot's time ran out before its call was admitted", 0
+        )
+    message = f"given up after {attempts} attempts: {last.message}"
+    return ProviderFailure(last.kind, message, attempts)

@@ -1,0 +1,50 @@
+"""Completions from a hosted model: OpenRouter, or any endpoint that speaks its language."""
+
+import time
+
+from shared.messages import Completion, GenerateJob, SlotPrompt
+from worker.calls import Ask, Caller, Role
+from worker.wire.replies import GENERATED, generated_and_quality
+from worker.wire.requests import chat_body
+
+
+class OpenRouterProvider:
+    """One governed call per slot."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    async def complete(self, prompt: SlotPrompt, job: GenerateJob) -> Completion:
+        """Ask the model; what it wrote and its own estimate of the quality, if it gave one.
+
+        Raises ProviderFailure without an answer, Stopped when the whole run must stop.
+        """
+        started = time.monotonic()
+        call = f"{job.run}/s{job.step:03d}/{job.group}/k{prompt.slot}/generate"
+        body = chat_body(
+            prompt.messages,
+            job.sampling,
+            rollout=call,
+            run=job.run,
+            seed=prompt.seed if job.sampling.send_seed else None,
+            schema=GENERATED,
+            openrouter=job.sampling.dialect == "openrouter",
+        )
+        role: Role = "eval" if job.purpose == "eval" else "generate"
+        reply = await self._caller.ask(Ask(call, job.run, role, body, job.sampling, job.limits))
+        answer = reply.answer
+        text, quality = generated_and_quality(answer.text, wanted_structured=True)
+        return Completion(
+            slot=prompt.slot,
+            text=text,
+            quality=quality,
+            model=answer.model or job.sampling.model,
+            provider=answer.provider or "unknown",
+            finish_reason=answer.finish_reason,
+            native_finish_reason=answer.native_finish_reason,
+            prompt_tokens=answer.prompt_tokens or 0,
+            completion_tokens=answer.completion_tokens or 0,
+            cost_usd=reply.cost_usd,
+            seconds=time.monotonic() - started,
+            attempts=reply.attempts,
+        )
