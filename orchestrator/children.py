@@ -3,8 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+#: Starts within so many seconds after which a command that ends again is left alone.
+RESTARTS, RESTART_WINDOW_S = 10, 60.0
 
 _KEEPER = Path(__file__).with_name("keeper.py")
 
@@ -20,16 +24,38 @@ class Child:
         environment: Mapping[str, str],
         inherited: Sequence[int] = (),
     ) -> None:
-        with log.open("ab") as output:
-            self._keeper = subprocess.Popen(
-                [sys.executable, "-S", "-E", str(_KEEPER), *command],
+        """``inherited``: file descriptors that the keeper holds as long as the command runs."""
+        self._command = [sys.executable, "-S", "-E", str(_KEEPER), *command]
+        self._log = log
+        self._environment = environment
+        self._inherited = tuple(inherited)
+        self._starts = [time.monotonic()]
+        self._keeper = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        with self._log.open("ab") as output:
+            return subprocess.Popen(
+                self._command,
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **environment},
+                env={**os.environ, **self._environment},
                 start_new_session=True,
-                pass_fds=tuple(inherited),
+                pass_fds=self._inherited,
             )
+
+    def mend(self) -> bool:
+        """Start the command again if it has ended; False if it ends too often for that."""
+        if not self.ended():
+            return True
+        now = time.monotonic()
+        self._starts = [start for start in self._starts if now - start < RESTART_WINDOW_S]
+        if len(self._starts) >= RESTARTS:
+            return False
+        self._starts.append(now)
+        self.ask_to_stop()
+        self._keeper = self._start()
+        return True
 
     def ended(self) -> bool:
         """Whether the command is over."""

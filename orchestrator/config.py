@@ -109,6 +109,8 @@ class RunConfig(Knobs):
 
     step_deadline_s: Seconds = 600.0
     """A step closes after this many seconds with the groups that have at least 2 survivors."""
+    no_signal_patience: Annotated[int, Field(ge=0)] = 50
+    """Steps in a row without any difference within a group after which a run stops; 0 = never."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """Worker processes of the embedded engine."""
     worker_groups: Annotated[int, Field(ge=1, le=1024)] = 16

@@ -8,13 +8,13 @@ with what is already there.
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from celery import Celery
-from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
+from orchestrator.broker import Broker, BrokerAway
+from orchestrator.interrupts import Interrupted, Interrupts
 from orchestrator.ledger import GroupJob, OpenGroup, Progress, SlotResult
 from shared.errors import EnvironmentNotReady, RunStopped
 from shared.fleet import live_workers
@@ -27,20 +27,31 @@ TICK_S = 1.0
 BARE_TICKS = 2
 #: Milliseconds that one read of the stream waits for news.
 BLOCK_MS = 250
-#: Tasks per round trip to the broker.
-PUBLISH_BATCH = 1000
+#: Seconds that the calls in flight have to end after a signal.
+DRAIN_S = 30.0
 
 
 class Dispatcher:
     """Sends a run's groups to the workers and gathers them. One per run and process."""
 
-    def __init__(self, redis: Redis, app: Celery, run: str, worker_grace_s: float) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        broker: Broker,
+        run: str,
+        worker_grace_s: float,
+        interrupts: Interrupts | None = None,
+    ) -> None:
         self.redis = redis
-        self._app = app
+        self._interrupts = Interrupts() if interrupts is None else interrupts
+        self._late: list[dict[str, str]] = []
+        #: (step, group) of groups that the deadline cut: their late results are still taken.
+        self._cut: set[tuple[int, str]] = set()
+        self._broker = broker
         self._keys = RunKeys(run)
-        self._run = run
         self._worker_grace_s = worker_grace_s
-        self._cursor = "0-0"
+        #: Where the stream was read to; None = not yet.
+        self._cursor: str | None = None
         self.resubmitted = 0
 
     def collect(
@@ -51,13 +62,14 @@ class Dispatcher:
     ) -> dict[str, dict[int, SlotResult]]:
         """Group id -> slot -> how it ended, when all have ended or the deadline has passed.
 
-        Raises EnvironmentNotReady when Redis fails or no worker lives for the grace time.
+        Raises EnvironmentNotReady when Redis fails or no worker lives for the grace time,
+        RunStopped when a worker found that the run must stop, Interrupted after a signal, when the
+        calls in flight have ended.
         """
+        groups = {job.generate.group: OpenGroup(job) for job in jobs}
         try:
-            return self._collect(
-                {job.generate.group: OpenGroup(job) for job in jobs}, deadline_s, observe
-            )
-        except (RedisError, OperationalError) as error:
+            return self._collect(groups, deadline_s, observe)
+        except (RedisError, BrokerAway) as error:
             raise EnvironmentNotReady(
                 f"Redis failed during the step ({type(error).__name__}: {error})"
             ) from None
@@ -73,45 +85,32 @@ class Dispatcher:
         """Forget a step's groups: their results are in the caller's hands."""
         pipe = self.redis.pipeline(transaction=False)
         for group in groups:
+            if (step, group) in self._cut:
+                continue
             for role in ("generate", "score"):
                 pipe.unlink(self._keys.job(step, group, role))
             pipe.unlink(self._keys.slots(step, group))
-        pipe.xtrim(self._keys.events, minid=self._cursor, approximate=False)
+        pipe.xtrim(self._keys.events, minid=self._cursor or "0-0", approximate=False)
         pipe.execute()
-
-    def check_rewards(
-        self, terms: list[dict[str, Any]], columns: list[str], workers: int
-    ) -> list[str]:
-        """What is wrong with the reward terms, in words, on any of the workers."""
-        answers = self._app.control.broadcast(
-            "check_rewards",
-            arguments={"terms": terms, "columns": columns},
-            reply=True,
-            timeout=10,
-            limit=workers,
-        )
-        problems: dict[str, None] = {}
-        for answer in answers or []:
-            for reply in answer.values():
-                found = reply.get("problems") or ([str(reply["error"])] if "error" in reply else [])
-                problems.update(dict.fromkeys(found))
-        if not answers:
-            return ["no worker answered when asked to load the reward functions"]
-        return list(problems)
 
     def _collect(
         self, groups: dict[str, OpenGroup], deadline_s: float, observe: Callable[[Progress], None]
     ) -> dict[str, dict[int, SlotResult]]:
+        if self._interrupts.came:
+            raise Interrupted(self._interrupts.exit_code)
         end = time.monotonic() + deadline_s
         self._write(groups.values())
         self._read_back(groups)
         open_groups = {name: group for name, group in groups.items() if not group.done()}
-        self._submit([self._advance(group) for group in open_groups.values()])
+        self._broker.submit([self._advance(group) for group in open_groups.values()])
         workers, next_tick, alive = 0, 0.0, time.monotonic()
         while open_groups:
             now = time.monotonic()
             if now >= end:
+                self._cut |= {(g.job.generate.step, name) for name, g in open_groups.items()}
                 break
+            if self._interrupts.came:
+                self._drain(groups, open_groups, workers, observe)
             if now >= next_tick:
                 workers = len(live_workers(self.redis))
                 alive = now if workers else alive
@@ -123,7 +122,7 @@ class Dispatcher:
                 self._raise_if_stopped()
                 self._look_after(list(open_groups.values()))
                 next_tick = now + TICK_S
-            touched = self._read_news(open_groups, min(BLOCK_MS, int((end - now) * 1000) + 1))
+            touched = self._read_news(groups, min(BLOCK_MS, int((end - now) * 1000) + 1))
             self._move_on(open_groups, touched)
             observe(self._progress(groups.values(), workers))
         observe(self._progress(groups.values(), workers))
@@ -143,8 +142,9 @@ class Dispatcher:
 
     def _read_back(self, groups: Mapping[str, OpenGroup]) -> None:
         """Take over what an interrupted attempt at this step left; the stream has what follows."""
-        last = self.redis.xrevrange(self._keys.events, count=1)
-        self._cursor = str(last[0][0]) if last else "0-0"
+        if self._cursor is None:
+            last = self.redis.xrevrange(self._keys.events, count=1)
+            self._cursor = str(last[0][0]) if last else "0-0"
         pipe = self.redis.pipeline(transaction=False)
         for group in groups.values():
             pipe.hgetall(self._keys.slots(group.job.generate.step, group.job.generate.group))
@@ -158,28 +158,35 @@ class Dispatcher:
             group.leased, group.bare_ticks = False, 0
         return group
 
-    def _submit(self, groups: Sequence[OpenGroup]) -> None:
-        if not groups:
-            return
-        with (
-            self._app.producer_pool.acquire(block=True) as producer,
-            producer.batch(PUBLISH_BATCH),  # type: ignore[attr-defined]  # stubs are of kombu 5.6
-        ):
-            for group in groups:
-                job = group.job.generate
-                self._app.send_task(
-                    group.role,
-                    args=(self._run, job.step, job.group, group.attempt),
-                    argsrepr=group.job.label,
-                    kwargsrepr="",
-                    task_id=f"{self._run}/s{job.step:03d}/{job.group}/{group.role}/{group.attempt}",
-                    producer=producer,
-                )
+    def _drain(
+        self,
+        groups: Mapping[str, OpenGroup],
+        open_groups: Mapping[str, OpenGroup],
+        workers: int,
+        observe: Callable[[Progress], None],
+    ) -> NoReturn:
+        """Let the calls in flight end, and no other begin; their results wait for the resume."""
+        stop = {"kind": "interrupted", "sentence": "the run was interrupted"}
+        self.redis.set(self._keys.stop, json.dumps(stop))
+        end = time.monotonic() + DRAIN_S
+        while time.monotonic() < end and any(self._leased(list(open_groups.values()))):
+            self._read_news(groups, BLOCK_MS)
+            progress = self._progress(groups.values(), workers)
+            observe(progress._replace(draining=True))
+        raise Interrupted(self._interrupts.exit_code)
+
+    def _leased(self, groups: Sequence[OpenGroup]) -> list[bool]:
+        """Per group: whether a worker has it in hand."""
+        pipe = self.redis.pipeline(transaction=False)
+        for group in groups:
+            job = group.job.generate
+            pipe.exists(self._keys.lease(job.step, job.group, group.role))
+        return [bool(found) for found in pipe.execute()]
 
     def _read_news(self, groups: Mapping[str, OpenGroup], block_ms: int) -> set[str]:
         touched: set[str] = set()
         for _, entries in _streams(
-            self.redis.xread({self._keys.events: self._cursor}, count=2000, block=block_ms)
+            self.redis.xread({self._keys.events: self._cursor or "0-0"}, count=2000, block=block_ms)
         ):
             for entry_id, entry in entries:
                 self._cursor = entry_id
@@ -189,17 +196,24 @@ class Dispatcher:
                 if group and int(entry["step"]) == group.job.generate.step:
                     group.take(entry["field"], entry["result"])
                     touched.add(entry["group"])
+                else:
+                    self._late.append(dict(entry))
         return touched
 
     def _move_on(self, open_groups: dict[str, OpenGroup], touched: set[str]) -> None:
         ready = []
-        for name in sorted(touched):
+        for name in sorted(touched & open_groups.keys()):
             group = open_groups[name]
             if group.done():
                 del open_groups[name]
             elif group.role == "generate" and group.generation_done():
                 ready.append(self._advance(group))
-        self._submit(ready)
+        self._broker.submit(ready)
+
+    def take_late(self) -> list[dict[str, str]]:
+        """The results that came after their step had closed, each once."""
+        late, self._late = self._late, []
+        return late
 
     def clear_stop(self) -> None:
         """Forget why the run stopped: a person has resumed it."""
@@ -212,24 +226,17 @@ class Dispatcher:
 
     def _look_after(self, groups: Sequence[OpenGroup]) -> None:
         """Submit again the groups that are in nobody's hands and in no queue."""
-        pipe = self.redis.pipeline(transaction=False)
-        for group in groups:
-            job = group.job.generate
-            pipe.exists(self._keys.lease(job.step, job.group, group.role))
-        for role in ("generate", "score"):
-            pipe.llen(role)
-        *leases, generating, scoring = pipe.execute()
-        waiting = {"generate": generating, "score": scoring}
+        waiting = {role: int(self.redis.llen(role)) for role in ("generate", "score")}
         lost = []
-        for group, leased in zip(groups, leases, strict=True):
+        for group, leased in zip(groups, self._leased(groups), strict=True):
             bare = not leased and (group.leased or not waiting[group.role])
-            group.leased = group.leased or bool(leased)
+            group.leased = group.leased or leased
             group.bare_ticks = group.bare_ticks + 1 if bare else 0
             if group.bare_ticks >= BARE_TICKS:
                 group.attempt, group.leased, group.bare_ticks = group.attempt + 1, False, 0
                 lost.append(group)
         self.resubmitted += len(lost)
-        self._submit(lost)
+        self._broker.submit(lost)
 
     def _progress(self, groups: Iterable[OpenGroup], workers: int) -> Progress:
         slots = scored = failed = 0

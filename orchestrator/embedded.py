@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,8 @@ from shared.keys import ALL_LEASES, WORKERS
 from shared.settings import REDIS_URL, redacted
 
 START_TIMEOUT_S = 20.0
+#: Seconds between two looks at whether all children still run.
+MEND_INTERVAL_S = 0.5
 
 
 class Embedded:
@@ -42,6 +45,8 @@ class Embedded:
         self._server: Child | None = None
         self._lock: int | None = None
         self._crew: list[Child] = []
+        self._closing = threading.Event()
+        self._mender = threading.Thread(target=self._mend_forever, name="mender", daemon=True)
         self.url = ""
         self.version = ""
 
@@ -65,6 +70,9 @@ class Embedded:
 
     def stop(self) -> None:
         """End the workers, then the server."""
+        self._closing.set()
+        if self._mender.is_alive():
+            self._mender.join()
         stop(self._crew)
         stop([self._server] if self._server else [])
         self._crew, self._server = [], None
@@ -133,6 +141,13 @@ class Embedded:
                     f" {self._logs / f'worker-{number}.log'}"
                 )
             time.sleep(0.02)
+        self._mender.start()
+
+    def _mend_forever(self) -> None:
+        """Start a server or worker again that ends while the run goes on."""
+        while not self._closing.wait(MEND_INTERVAL_S):
+            for child in [*([self._server] if self._server else []), *self._crew]:
+                child.mend()
 
 
 def _quoted(path: Path) -> str:

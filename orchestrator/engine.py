@@ -10,9 +10,11 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
 from redis.retry import Retry
 
+from orchestrator.broker import Broker
 from orchestrator.config import RunConfig
 from orchestrator.dispatch import Dispatcher
 from orchestrator.embedded import Embedded, check_server, connect
+from orchestrator.interrupts import Interrupts
 from shared.errors import EnvironmentNotReady, UsageError
 from shared.fleet import live_workers
 from shared.messages import RewardTerm
@@ -23,7 +25,7 @@ from shared.settings import redacted
 class Engine(NamedTuple):
     """A running engine."""
 
-    redis: Redis
+    broker: Broker
     dispatcher: Dispatcher
     url: str
     #: In words, for the header.
@@ -35,7 +37,12 @@ class Engine(NamedTuple):
 
 @contextmanager
 def engine(
-    config: RunConfig, run: str, url: str | None, state: Path, logs: Path
+    config: RunConfig,
+    run: str,
+    url: str | None,
+    state: Path,
+    logs: Path,
+    interrupts: Interrupts | None = None,
 ) -> Iterator[Engine]:
     """Start or join an engine, and leave it or stop it at the end.
 
@@ -52,8 +59,8 @@ def engine(
             )
         plural = "worker" if workers == 1 else "workers"
         description = f"Redis {version} at {redacted(url)} + {workers} {plural}"
-        with _joined(config, run, url) as (redis, dispatcher):
-            yield Engine(redis, dispatcher, url, description, workers, None)
+        with _joined(config, run, url, interrupts) as (broker, dispatcher):
+            yield Engine(broker, dispatcher, url, description, workers, None)
         return
     with Embedded(state, logs, config.workers, config.worker_groups) as cluster:
         plural = "worker" if config.workers == 1 else "workers"
@@ -61,14 +68,14 @@ def engine(
             f"embedded Valkey {cluster.version} + {config.workers} {plural}"
             f" ({config.worker_groups} groups at a time)"
         )
-        with _joined(config, run, cluster.url) as (redis, dispatcher):
+        with _joined(config, run, cluster.url, interrupts) as (broker, dispatcher):
             cluster.await_workers()
-            yield Engine(redis, dispatcher, cluster.url, description, config.workers, cluster)
+            yield Engine(broker, dispatcher, cluster.url, description, config.workers, cluster)
 
 
 def check_rewards(engine: Engine, terms: tuple[RewardTerm, ...], columns: tuple[str, ...]) -> None:
     """Have every worker load the reward functions. Raises UsageError with what is wrong."""
-    problems = engine.dispatcher.check_rewards(
+    problems = engine.broker.check_rewards(
         [term.model_dump(mode="json") for term in terms], list(columns), engine.workers
     )
     if problems:
@@ -76,18 +83,22 @@ def check_rewards(engine: Engine, terms: tuple[RewardTerm, ...], columns: tuple[
 
 
 @contextmanager
-def _joined(config: RunConfig, run: str, url: str) -> Iterator[tuple[Redis, Dispatcher]]:
+def _joined(
+    config: RunConfig, run: str, url: str, interrupts: Interrupts | None
+) -> Iterator[tuple[Broker, Dispatcher]]:
     redis = Redis.from_url(
         url,
         decode_responses=True,
         socket_timeout=10,
         socket_connect_timeout=5,
-        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 5),
+        # Patient: a restart or a failover of the server is waited for, about a minute.
+        retry=Retry(ExponentialBackoff(cap=2, base=0.05), 32),
         retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
     )
     app = celery_app(url)
     try:
-        yield redis, Dispatcher(redis, app, run, config.worker_grace_s)
+        broker = Broker(app, run)
+        yield broker, Dispatcher(redis, broker, run, config.worker_grace_s, interrupts)
     finally:
         app.close()
         redis.close()

@@ -87,7 +87,6 @@ def evaluate(
         observe,
     )
     finished = groups.finish(drawn, results)
-    dispatcher.close(step, [group.id for group in finished])
     scored = [r.reward for group in finished for r in group.rollouts if r.reward is not None]
     names = scored[0].parts if scored else {}
     return Evaluation(

@@ -40,6 +40,8 @@ class Progress(NamedTuple):
     failed: int
     resubmitted: int
     workers: int
+    #: A signal came: no new calls, those in flight may end.
+    draining: bool = False
 
 
 @dataclass

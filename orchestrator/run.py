@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 from orchestrator import advantages, data, groups, update
@@ -15,15 +14,23 @@ from orchestrator.ledger import Progress
 from orchestrator.metrics import step_metrics
 from orchestrator.policy_file import policy_document
 from orchestrator.preflight import Models
-from orchestrator.rollouts import Group, StepReport, Weights
+from orchestrator.rollouts import Group, StepReport, UpdateReport, Weights
 from orchestrator.run_directory import RunDirectory
 from orchestrator.run_plan import initial_weights
 from orchestrator.store import Store, encode_weights
 from orchestrator.trackers import Tracker
 from shared.errors import RunFailed
 
-#: Steps between two whole states in the run directory, beside the last one.
-CHECKPOINT_INTERVAL = 5
+
+class Run(NamedTuple):
+    """Everything that the loop works with."""
+
+    inputs: Inputs
+    models: Models
+    store: Store
+    dispatcher: Dispatcher
+    directory: RunDirectory
+    trackers: Sequence[Tracker]
 
 
 class Outcome(NamedTuple):
@@ -36,82 +43,112 @@ class Outcome(NamedTuple):
     comparison: Comparison | None
 
 
-def train(
-    inputs: Inputs,
-    models: Models,
-    store: Store,
-    dispatcher: Dispatcher,
-    directory: RunDirectory,
-    trackers: Sequence[Tracker],
-) -> Outcome:
-    """Run every step that is still to be done. The steps count from 1.
+def train(run: Run) -> Outcome:
+    """Do every step that is still to be done; steps count from 1.
 
-    Raises RunFailed when a whole step brings no reward at all, RunStopped when the budget or a
+    A step's rows and its checkpoint are on the disk before its commit: a step that is not
+    committed is done again, from what its slots have left, and its rows are written again.
+
+    Raises RunFailed when steps bring no reward or no signal, RunStopped when the budget or a
     person's attention is needed, Fenced when another orchestrator has written,
-    EnvironmentNotReady when Redis or the workers are gone.
+    EnvironmentNotReady when Redis, the workers or the disk are gone.
     """
-    config, run = inputs.config, directory.name
-    held_out = partial(_evaluate, inputs, models, dispatcher, run, trackers)
-    before = directory.starting_evaluation()
-    if before is None:
-        before = held_out(initial_weights(inputs), 0, greedy=False)
-        directory.keep_starting_evaluation(before)
-    weights = store.weights()
-    for step in range(store.next_step(), inputs.steps + 1):
+    inputs, config = run.inputs, run.inputs.config
+    before = _evaluated(run, initial_weights(inputs), 0)
+    after, without_signal = None, 0
+    weights = run.store.weights()
+    for step in range(run.store.next_step(), inputs.steps + 1):
         started = time.monotonic()
         batch = data.batch(inputs.train, step - 1, config.batch_size, config.seed)
         drawn = groups.draw(inputs, inputs.train_domains, weights, batch, step, config.group_size)
-        results = dispatcher.collect(
-            groups.jobs(inputs, models, drawn, run),
+        results = run.dispatcher.collect(
+            groups.jobs(inputs, run.models, drawn, run.directory.name),
             config.step_deadline_s,
-            _observer(trackers, step, "train"),
+            _observer(run, step, "train"),
         )
         finished = groups.finish(drawn, results)
         _refuse_a_lost_step(step, finished)
         scored = advantages.assign(finished, config.algorithm)
         weights, report = update.step(weights, scored, config.algorithm, inputs.spaces)
-        spent = spending(dispatcher.redis, run).metrics()
-        seconds = time.monotonic() - started
-        metrics = StepReport(step, step_metrics(weights, report, scored, spent, seconds))
-        store.commit(weights, step, metrics)
-        dispatcher.close(step, [group.id for group in scored])
-        for tracker in trackers:
-            tracker.stepped(metrics, scored)
-        if step % CHECKPOINT_INTERVAL == 0 or step == inputs.steps:
-            directory.checkpoint(step, encode_weights(weights))
-        if config.eval_interval and step % config.eval_interval == 0 and step < inputs.steps:
-            held_out(weights, step, greedy=True)
-    after = held_out(weights, inputs.steps, greedy=True)
-    directory.write_json("policy.json", policy_document(inputs, weights))
-    comparison = compare(before, after, config.seed) if before and after else None
-    return Outcome(inputs.steps, weights, before, after, comparison)
+        without_signal = _steps_without_signal(run, report, without_signal)
+        metrics = _report(run, step, weights, report, scored, time.monotonic() - started)
+        if _due(inputs, step):
+            after = _evaluated(run, weights, step)
+        run.directory.checkpoint(step, inputs.steps, encode_weights(weights))
+        run.store.commit(weights, step, metrics)
+        run.dispatcher.close(step, [group.id for group in scored])
+    return _outcome(run, weights, before, after)
 
 
-def _evaluate(
-    inputs: Inputs,
-    models: Models,
-    dispatcher: Dispatcher,
-    run: str,
-    trackers: Sequence[Tracker],
-    weights: Weights,
-    step: int,
-    greedy: bool,
-) -> Evaluation | None:
-    if not inputs.heldout:
+def _due(inputs: Inputs, step: int) -> bool:
+    interval = inputs.config.eval_interval
+    return step == inputs.steps or bool(interval and step % interval == 0)
+
+
+def _evaluated(run: Run, weights: Weights, step: int) -> Evaluation | None:
+    """The held-out reward at a step: kept once it is there, so that it is paid for once."""
+    if not run.inputs.heldout:
         return None
-    observe = _observer(trackers, step, "eval")
-    evaluation = evaluate(inputs, models, weights, dispatcher, run, step, greedy, observe)
-    for tracker in trackers:
-        tracker.evaluated(evaluation)
+    evaluation = run.directory.kept_evaluation(step)
+    if evaluation is None:
+        name, greedy = run.directory.name, step > 0
+        observe = _observer(run, step, "eval")
+        evaluation = evaluate(
+            run.inputs, run.models, weights, run.dispatcher, name, step, greedy, observe
+        )
+        for tracker in run.trackers:
+            tracker.evaluated(evaluation)
+        run.directory.keep_evaluation(evaluation)
+        run.dispatcher.close(step, [group.id for group in evaluation.groups])
     return evaluation
 
 
-def _observer(trackers: Sequence[Tracker], step: int, purpose: str) -> Callable[[Progress], None]:
+def _report(
+    run: Run,
+    step: int,
+    weights: Weights,
+    report: UpdateReport,
+    scored: Sequence[Group],
+    seconds: float,
+) -> StepReport:
+    spent = spending(run.dispatcher.redis, run.directory.name).metrics()
+    metrics = StepReport(step, step_metrics(weights, report, scored, spent, seconds))
+    run.directory.keep_late(run.dispatcher.take_late())
+    for tracker in run.trackers:
+        tracker.stepped(metrics, tuple(scored))
+    return metrics
+
+
+def _outcome(
+    run: Run, weights: Weights, before: Evaluation | None, after: Evaluation | None
+) -> Outcome:
+    inputs = run.inputs
+    if after is None and inputs.heldout:
+        after = _evaluated(run, weights, inputs.steps)
+    run.directory.write_json("policy.json", policy_document(inputs, weights))
+    comparison = compare(before, after, inputs.config.seed) if before and after else None
+    return Outcome(inputs.steps, weights, before, after, comparison)
+
+
+def _observer(run: Run, step: int, purpose: str) -> Callable[[Progress], None]:
     def observe(progress: Progress) -> None:
-        for tracker in trackers:
+        for tracker in run.trackers:
             tracker.progress(step, purpose, progress)
 
     return observe
+
+
+def _steps_without_signal(run: Run, report: UpdateReport, before: int) -> int:
+    """Steps in a row in which no two rewards of a group differed."""
+    if report.frac_reward_zero_std < 1:
+        return 0
+    patience = run.inputs.config.no_signal_patience
+    if patience and before + 1 >= patience:
+        raise RunFailed(
+            f"{patience} steps in a row brought no signal: within every group all rewards were"
+            " equal; look at the reward functions, or raise no_signal_patience (0 = never stop)"
+        )
+    return before + 1
 
 
 def _refuse_a_lost_step(step: int, finished: Sequence[Group]) -> None:

@@ -7,13 +7,17 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from orchestrator.evaluation import Evaluation
 from orchestrator.inputs import Inputs
-from shared.errors import UsageError
+from shared.errors import EnvironmentNotReady, UsageError
+
+#: Checkpoints that stay beside one in every tenth of the run.
+NEWEST_CHECKPOINTS = 3
 
 
 class RunDirectory:
@@ -86,7 +90,9 @@ class RunDirectory:
 
     def write_json(self, name: str, value: Any) -> None:
         """Replace a whole file at once: readers see the old or the new one."""
-        write_atomically(self.path / name, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        with _told_of_the_disk(self.path):
+            text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+            write_atomically(self.path / name, text)
 
     def read_json(self, name: str) -> Any:
         """A whole file. Raises UsageError if it is missing or no JSON."""
@@ -96,16 +102,54 @@ class RunDirectory:
             raise UsageError(f"{self.path / name} cannot be read: {error}") from None
 
     def append_lines(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Append rows to a JSONL file in one write."""
+        """Append rows to a JSONL file in one write, on the disk when this returns.
+
+        Raises EnvironmentNotReady if the disk takes no more.
+        """
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        with (self.path / name).open("a", encoding="utf-8") as file:
+        with _told_of_the_disk(self.path), (self.path / name).open("a", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
 
-    def checkpoint(self, step: int, value: Any) -> None:
-        """Keep a whole state under ``checkpoints/STEP.json``."""
-        write_atomically(self.path / "checkpoints" / f"{step:06d}.json", json.dumps(value) + "\n")
+    def checkpoint(self, step: int, steps: int, value: Any) -> None:
+        """Keep a whole state under ``checkpoints/STEP.json``: the newest three, and some ten."""
+        folder = self.path / "checkpoints"
+        with _told_of_the_disk(folder):
+            write_atomically(folder / f"{step:06d}.json", json.dumps(value) + "\n")
+        interval = max(5, -(-steps // 10))
+        old = step - NEWEST_CHECKPOINTS
+        if old > 0 and old % interval:
+            (folder / f"{old:06d}.json").unlink(missing_ok=True)
+
+    def trim(self, first_step: int) -> None:
+        """Remove the rows from ``first_step`` on, which will be written again, and broken lines.
+
+        An evaluation that is kept stays, since it will not be made again.
+        """
+        for name in ("metrics.jsonl", "rollouts.jsonl"):
+            path = self.path / name
+            with contextlib.suppress(FileNotFoundError):
+                lines = path.read_text(encoding="utf-8", errors="replace").splitlines(True)
+                kept = [line for line in lines if self._stays(line, first_step)]
+                if kept != lines:
+                    with _told_of_the_disk(path):
+                        write_atomically(path, "".join(kept))
+
+    def _stays(self, line: str, first_step: int) -> bool:
+        try:
+            row = json.loads(line)
+            step, held_out = int(row["step"]), row.get("purpose") == "eval" or "eval/reward" in row
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return False
+        if held_out:
+            return self._evaluation_file(step).is_file()
+        return line.endswith("\n") and step < first_step
+
+    def keep_late(self, results: Sequence[Mapping[str, Any]]) -> None:
+        """Keep results that came after their step had closed."""
+        if results:
+            self.append_lines("late.jsonl", results)
 
     def steps_saved(self) -> int:
         """The last step in ``metrics.jsonl``; 0 if there is none."""
@@ -121,20 +165,22 @@ class RunDirectory:
                 return int(path.stem), json.loads(path.read_text(encoding="utf-8"))
         return None
 
-    def keep_starting_evaluation(self, evaluation: Evaluation | None) -> None:
-        """Keep what the untrained policy reached: a resumed run does not pay for it again."""
-        if evaluation is not None:
-            fields = {key: value for key, value in vars(evaluation).items() if key != "groups"}
-            self.write_json("heldout_start.json", fields)
+    def keep_evaluation(self, evaluation: Evaluation) -> None:
+        """Keep the held-out reward of a step, without its rollouts."""
+        fields = {key: value for key, value in vars(evaluation).items() if key != "groups"}
+        self._evaluation_file(evaluation.step).parent.mkdir(exist_ok=True)
+        self.write_json(str(self._evaluation_file(evaluation.step).relative_to(self.path)), fields)
 
-    def starting_evaluation(self) -> Evaluation | None:
-        """What the untrained policy reached, without its rollouts; None if that is not known."""
+    def kept_evaluation(self, step: int) -> Evaluation | None:
+        """The held-out reward of a step; None if there is none that can be read."""
         try:
-            return Evaluation(
-                **json.loads((self.path / "heldout_start.json").read_text()), groups=()
-            )
+            kept = json.loads(self._evaluation_file(step).read_text(encoding="utf-8"))
+            return Evaluation(**kept, groups=())
         except (OSError, ValueError, TypeError):
             return None
+
+    def _evaluation_file(self, step: int) -> Path:
+        return self.path / "heldout" / f"{step:06d}.json"
 
     def _keep_inputs(self, inputs: Inputs) -> None:
         kept = {}
@@ -164,6 +210,16 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _told_of_the_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentNotReady(
+            f"cannot write below {path}: {error.strerror or error}; make room, then resume the run"
+        ) from None
 
 
 def _link(link: Path, target: str) -> None:

@@ -14,6 +14,7 @@ from orchestrator.budget import spending
 from orchestrator.config import RunConfig
 from orchestrator.engine import Engine, check_rewards, engine
 from orchestrator.inputs import Inputs, prepare
+from orchestrator.interrupts import Interrupts
 from orchestrator.preflight import Models, preflight
 from orchestrator.report.summary import summary
 from orchestrator.run_directory import RunDirectory
@@ -69,6 +70,7 @@ def resume(runs_dir: Path, ref: str, max_cost_usd: float | None = None) -> Sessi
 def play(
     session: Session,
     url: str | None,
+    interrupts: Interrupts,
     trackers: Callable[[int], Sequence[Tracker]],
     started: Callable[[Engine, int], None],
 ) -> Mapping[str, Any]:
@@ -82,15 +84,19 @@ def play(
     state = directory.path.parent / ENGINE_STATE / directory.name
     with _nothing_left_of_a_bad_start(session, state):
         logs = directory.attempt_logs()
-        with engine(inputs.config, directory.name, url, state, logs) as machine:
+        with engine(inputs.config, directory.name, url, state, logs, interrupts) as machine:
             check_rewards(machine, inputs.rewards, inputs.columns)
-            with Store(machine.redis, directory.name, alone=machine.embedded is not None) as store:
+            with Store(
+                machine.dispatcher.redis, directory.name, alone=machine.embedded is not None
+            ) as store:
                 first = _restore(store, session)
                 machine.dispatcher.clear_stop()
                 started(machine, first)
                 listeners = [Files(directory, inputs.domains), *trackers(first)]
-                outcome = run.train(inputs, models, store, machine.dispatcher, directory, listeners)
-            spent = spending(machine.redis, directory.name)
+                outcome = run.train(
+                    run.Run(inputs, models, store, machine.dispatcher, directory, listeners)
+                )
+            spent = spending(machine.dispatcher.redis, directory.name)
             found = summary(inputs, outcome, spent, time.monotonic() - began)
     directory.write_json("run.json", {"orchestrator": version("concept-grpo"), **found})
     _forget(state)
@@ -105,18 +111,19 @@ def _forget(state: Path) -> None:
 
 
 def _restore(store: Store, session: Session) -> int:
-    """The first step to do: from Redis, else from the newest checkpoint, else from the start."""
+    """The first step to do, by whoever knows more: Redis or the newest checkpoint.
+
+    Rows of steps that are not committed are removed: those steps are done again.
+    """
     head = store.head()
-    if head is not None:
-        return head.next_step
-    if session.resumed:
-        checkpoint = session.directory.newest_checkpoint()
-        if checkpoint is not None:
-            step, value = checkpoint
-            store.begin(decode_weights(value), step + 1)
-            return step + 1
-    store.begin(initial_weights(session.inputs), 1)
-    return 1
+    step, state = session.directory.newest_checkpoint() or (0, None)
+    if head is None and state is None:
+        store.begin(initial_weights(session.inputs), 1)
+    elif state is not None and (head is None or head.next_step <= step):
+        store.restore(decode_weights(state), step + 1)
+    first = store.next_step()
+    session.directory.trim(first)
+    return first
 
 
 @contextmanager

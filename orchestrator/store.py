@@ -112,11 +112,19 @@ class Store:
         text = head and self._redis.hget(self._keys.weights, str(head.version))
         if not text:
             raise RunFailed(f"Redis has no weights of run {self._run}")
-        return decode_weights(json.loads(text))
+        try:
+            return decode_weights(json.loads(text))
+        except ValueError:
+            raise RunFailed(f"the weights of run {self._run} in Redis are no JSON") from None
 
-    def begin(self, weights: Weights, step: int = 0) -> None:
+    def begin(self, weights: Weights, next_step: int) -> None:
         """Write the first weights of a run."""
-        self._write(weights, step, expected=-1, report=None)
+        self._write(weights, next_step, expected=-1, report=None)
+
+    def restore(self, weights: Weights, next_step: int) -> None:
+        """Write the state of a checkpoint that is newer than what Redis has, or all there is."""
+        head = self.head()
+        self._write(weights, next_step, expected=head.version if head else -1, report=None)
 
     def commit(self, weights: Weights, step: int, report: StepReport) -> None:
         """Write the weights that follow ``step``. Raises Fenced if another writer was here."""
@@ -137,6 +145,7 @@ class Store:
                 VERSIONS_KEPT,
                 METRICS_KEPT,
                 FENCE_TTL_S * 1000,
+                secrets.token_hex(8),
             ],
         )
         if outcome != "ok":

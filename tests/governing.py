@@ -121,6 +121,6 @@ async def leaves(governor: Governor, call: Ticket, allowed: Limits, within_s: fl
 async def blocked(governor: Governor, call: Ticket, allowed: Limits) -> "asyncio.Task[None]":
     """The call as it waits for its turn."""
     waiting = asyncio.create_task(governor.admit(call, allowed, soon(30)))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.05)
     assert not waiting.done()
     return waiting

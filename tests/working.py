@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from redis import Redis
 
+from orchestrator.broker import Broker
 from orchestrator.dispatch import Dispatcher
 from orchestrator.embedded import connect
 from orchestrator.ledger import GroupJob
@@ -63,7 +64,7 @@ def dispatching(url: str, run: str, worker_grace_s: float = 30) -> Iterator[Disp
     app = celery_app(url)
     try:
         with connect(url) as redis:
-            yield Dispatcher(redis, app, run, worker_grace_s)
+            yield Dispatcher(redis, Broker(app, run), run, worker_grace_s)
     finally:
         app.close()
 

@@ -37,6 +37,7 @@ class WorkerLoop:
     caller: Caller
     providers: dict[str, Provider]
     _client: ChatClient
+    _governor: Governor
 
     def __init__(self, redis_url: str, name: str, groups: int, queues: tuple[str, ...]) -> None:
         self.card = WorkerCard(
@@ -74,7 +75,8 @@ class WorkerLoop:
         url = openrouter_base_url()
         account = hashlib.blake2b(url.encode(), digest_size=4).hexdigest()
         self._client = ChatClient(url, openrouter_api_key())
-        self.caller = Caller(self.redis, Governor(self.redis, account), self._client)
+        self._governor = Governor(self.redis, account)
+        self.caller = Caller(self.redis, self._governor, self._client)
         self.providers = providers(self.caller)
 
     def stop(self) -> None:
@@ -90,6 +92,7 @@ class WorkerLoop:
             await self.redis.zrem(WORKERS, self.card.model_dump_json())
         except RedisError as error:
             log.warning("this worker looks alive for some seconds more: %s", type(error).__name__)
+        await self._governor.aclose()
         await self._client.aclose()
         await self.redis.aclose()
 

@@ -66,6 +66,7 @@ class Slots:
                 lease,
                 keys.job(task.step, task.group, task.role),
                 keys.slots(task.step, task.group),
+                keys.stop,
             ],
             args=[holder, LEASE_TTL_S * 1000],
         )

@@ -2,12 +2,11 @@
 
 import json
 import shlex
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -19,14 +18,6 @@ if TYPE_CHECKING:
     from orchestrator.inputs import Inputs
     from orchestrator.preflight import Models
     from orchestrator.session import Session
-
-
-class Interrupted(BaseException):
-    """A signal asked this process to stop; the exit code says which."""
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(exit_code)
-        self.exit_code = exit_code
 
 
 class Shown(NamedTuple):
@@ -131,6 +122,7 @@ def _show_dry_run(resolved: "Resolved", as_json: bool) -> None:
 
 
 def _play(session: "Session", server: str | None, shown: Shown) -> None:
+    from orchestrator.interrupts import Interrupted, Interrupts
     from orchestrator.report.header import header
     from orchestrator.report.summary import lines
     from orchestrator.session import play
@@ -154,9 +146,10 @@ def _play(session: "Session", server: str | None, shown: Shown) -> None:
         stack.enter_context(console)
         return [console, *([JsonLines(sys.stdout)] if shown.as_json else [])]
 
+    interrupts = Interrupts()
     try:
-        with _signals(), ExitStack() as stack:
-            found = play(session, server, trackers, started)
+        with interrupts.watched(), ExitStack() as stack:
+            found = play(session, server, interrupts, trackers, started)
     except Interrupted as stop:
         _say_stopped(session, "stopped", shown.as_json)
         sys.exit(stop.exit_code)
@@ -218,20 +211,3 @@ def _flower(url: str, logs: Path) -> Iterator[None]:
         yield
     finally:
         stop([child])
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Inside, SIGINT and SIGTERM raise Interrupted, once: what follows is the orderly stop."""
-
-    def interrupt(number: int, _: object) -> NoReturn:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)
-        raise Interrupted(128 + number)
-
-    before = {each: signal.signal(each, interrupt) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

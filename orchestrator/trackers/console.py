@@ -37,6 +37,7 @@ class Console:
         self._line: dict[str, str] = {}
         self._done = self._failed = 0
         self._last_plain = 0.0
+        self._draining = False
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=36),
@@ -71,6 +72,12 @@ class Console:
         )
         if progress.workers == 0:
             self._line["calls"] += "    no worker alive"
+        if progress.draining and not self._draining:
+            self._draining = True
+            self._terminal.print(
+                "stopping after the calls in flight (Ctrl-C again: stop now)."
+                f" {ended} of {progress.slots} done …"
+            )
         self._show()
 
     def evaluated(self, evaluation: Evaluation) -> None:

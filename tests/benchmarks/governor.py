@@ -104,8 +104,8 @@ async def measure(load: Load, processes: int) -> None:
             counts = await asyncio.to_thread(pool.starmap, run_process, jobs)
         took = time.monotonic() - began
         done, refused = sum(c.done for c in counts), sum(c.refused for c in counts)
-        # Two commands each are the server's.
-        sent = await made.client_commands() - before
+        # INCRBY and DECRBY are the server's.
+        sent = await made.client_commands() - before - 2 * done - 2 * refused
         best = load.bears * load.seconds / (load.latency_s * 1.046)
         print(
             f"  {load.max_inflight:4d}  {done:6d} done  {refused:5d} refused"

@@ -152,17 +152,24 @@ def test_the_stream_stays_short_however_many_steps_are_closed(
     assert redis.xlen(RunKeys(run_id).events) <= 200
 
 
-def test_results_that_come_after_the_step_was_closed_leave_nothing_behind(
+def test_results_that_come_after_the_deadline_are_kept_and_expire_in_redis(
     dispatcher: Dispatcher, redis: Redis, run_id: str
 ) -> None:
     # Given a step closed while a worker has its group in hand.
     dispatcher.collect([group_job(run_id, latency_s=1)], deadline_s=0.5)
     assert not leases_are_free(redis, run_id)
     dispatcher.close(1, ["e001"])
+    assert dispatcher.take_late() == []
 
     wait_until(lambda: leases_are_free(redis, run_id), 5, "the late worker done")
+    dispatcher.collect([group_job(run_id, group="e002")], deadline_s=20)
+    late = dispatcher.take_late()
 
-    assert keys_of(redis, run_id) <= {RunKeys(run_id).events}
+    assert {(row["step"], row["group"]) for row in late} == {("1", "e001")}
+    assert all("Completion" in row["result"] for row in late)
+    assert dispatcher.take_late() == []
+    left = keys_of(redis, run_id) - {RunKeys(run_id).events}
+    assert all(redis.ttl(key) > 0 for key in left), left
 
 
 def test_a_finished_group_delivered_again_changes_nothing(

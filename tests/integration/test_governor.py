@@ -177,6 +177,46 @@ def test_a_cancelled_waiter_leaves_nothing_behind(url: str) -> None:
     play(url, 2, scene)
 
 
+def test_a_waiter_that_is_cancelled_as_it_is_admitted_gives_its_permit_to_the_next(
+    url: str,
+) -> None:
+    async def scene(fleet: Fleet) -> None:
+        one = limits(max_inflight=1)
+        for governor in fleet.governors:
+            await governor.admit(ticket("warm"), one, soon(1))
+            await governor.settle(ticket("warm"), FINE)
+        # Both asks are under way, the first one's will be granted, and its answer is not heard.
+        await fleet.redis.client_pause(200, all=True)
+        first = asyncio.create_task(fleet[0].admit(ticket("a", ceiling_nusd=7), one, soon(5)))
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(fleet[1].admit(ticket("b"), one, soon(5)))
+        await asyncio.sleep(0.05)
+        first.cancel()
+
+        await asyncio.wait({first})
+        assert first.cancelled()
+        await asyncio.wait_for(second, 0.3)
+        assert await fleet.redis.zrange(PERMITS, 0, -1) == ["b"]
+        assert "reserved:generate" not in await fleet.money()
+
+    play(url, 2, scene)
+
+
+def test_who_comes_later_does_not_take_the_permit_that_another_waits_for(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        one = limits(max_inflight=1)
+        await fleet[0].admit(ticket("first"), one, soon(1))
+        waiting = await blocked(fleet[1], ticket("waits"), one)
+        # As if the first call had ended and the one that waits had not yet heard of it.
+        await fleet.redis.delete(PERMITS, f"{PERMITS}:m")
+
+        assert not await leaves(fleet[0], ticket("later"), one)
+
+        await asyncio.wait_for(waiting, 0.2)
+
+    play(url, 2, scene)
+
+
 def test_whoever_is_behind_a_cancelled_head_takes_its_turn(url: str) -> None:
     async def scene(fleet: Fleet) -> None:
         one = limits(max_inflight=1)

@@ -91,16 +91,16 @@ def test_one_window_of_throttled_calls_cuts_once_and_later_ones_again(url: str) 
     async def scene(fleet: Fleet) -> None:
         await fleet.limit(20)
         await window(fleet, "first", 20, THROTTLED)
-        # The first to come back had left alone: a cut goes no deeper than half, and a tenth.
-        assert await fleet.learnt() == 9
+        # The first to come back had left alone: a cut is made from half the limit at least.
+        assert await fleet.learnt() == 7
 
         # These left after the cut, but too soon after it.
-        await window(fleet, "second", 9, THROTTLED)
-        assert await fleet.learnt() == 9
+        await window(fleet, "second", 7, THROTTLED)
+        assert await fleet.learnt() == 7
 
         await asyncio.sleep(COOL_DOWN_S)
-        await window(fleet, "third", 9, THROTTLED)
-        assert await fleet.learnt() == 3
+        await window(fleet, "third", 7, THROTTLED)
+        assert await fleet.learnt() == 2
 
     play(url, 1, scene)
 
@@ -112,16 +112,16 @@ def test_what_left_before_the_last_cut_does_not_cut_again_however_late_it_comes(
         for call in calls:
             await fleet[0].admit(call, limits(), soon(1))
         await fleet[0].settle(calls[19], THROTTLED)
-        assert await fleet.learnt() == 18
+        assert await fleet.learnt() == 15
         await asyncio.sleep(COOL_DOWN_S + 0.05)
 
         assert await fleet.redis.hget(STATE, "ceiling") == "19"
         for call in calls[18::-1]:
             await fleet[0].settle(call, THROTTLED)
 
-        # Those that left first show only up to where it may grow back: not even to 19.
-        assert await fleet.learnt() == 18
-        assert await fleet.redis.hget(STATE, "ceiling") == "18"
+        # They show only up to where it may grow back: not even to 19.
+        assert await fleet.learnt() == 15
+        assert await fleet.redis.hget(STATE, "ceiling") == "15"
 
     play(url, 1, scene)
 

@@ -252,6 +252,22 @@ def test_a_call_that_is_delivered_again_leaves_the_dead_workers_dollars_in_doubt
     play(url, 2, scene)
 
 
+def test_of_two_workers_with_the_same_call_each_settles_its_own(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        call = ticket("again", ceiling_nusd=700)
+        await fleet[0].admit(call, limits(), soon(1))
+        await fleet[1].admit(call, limits(), soon(1))
+
+        await fleet[0].settle(call, PAID)
+
+        books = {"spent:generate": 400, "calls:generate": 1}
+        assert await fleet.money() == {**books, "reserved:generate": 700}
+        await fleet[1].settle(call, PAID)
+        assert await fleet.money() == {"spent:generate": 800, "calls:generate": 2}
+
+    play(url, 2, scene)
+
+
 def test_large_sums_stay_exact(url: str) -> None:
     async def scene(fleet: Fleet) -> None:
         million = 1_000_000 * 100 * CENT

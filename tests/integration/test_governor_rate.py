@@ -91,6 +91,20 @@ def test_processes_that_wait_for_the_rate_take_turns(url: str) -> None:
     play(url, 4, scene)
 
 
+def test_who_comes_later_does_not_take_the_rate_that_another_waits_for(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        slow = limits(max_rpm=30)
+        await fleet[0].admit(ticket("first"), slow, soon(1))
+        waiting = await blocked(fleet[1], ticket("waits"), slow)
+        await fleet.redis.delete("cgrpo:governor:test:rpm")
+
+        assert not await leaves(fleet[0], ticket("later"), slow)
+
+        await asyncio.wait_for(waiting, 0.2)
+
+    play(url, 2, scene)
+
+
 def test_tokens_keep_their_rate_and_large_calls_leave_too(url: str) -> None:
     async def scene(fleet: Fleet) -> None:
         # 1,000 tokens a second, as many at once; calls of 250, then one larger than any burst.
@@ -197,15 +211,15 @@ def test_after_a_pause_the_herd_comes_back_one_by_one(url: str) -> None:
             await fleet[number % 4].admit(ticket(number), limits(), soon(5))
             times.append(now())
 
-        await fleet[0].pause("account", "m", 1.6)
-        began = now() + 1.6
+        await fleet[0].pause("account", "m", 0.8)
+        began = now() + 0.8
         await asyncio.gather(*map(slot, range(40)))
 
-        # The limit of 40 opens over 0.4 s.
+        # The limit of 40 opens over 0.2 s.
         for share in (0.25, 0.5, 0.75):
-            left = sum(time < began + share * 0.4 for time in times)
-            assert left <= 40 * share + 3
-        assert max(times) < began + 0.7
+            left = sum(time < began + share * 0.2 for time in times)
+            assert left <= 40 * share + 4
+        assert max(times) < began + 0.5
 
     play(url, 4, scene)
 

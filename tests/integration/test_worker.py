@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from orchestrator.broker import Broker
 from orchestrator.dispatch import Dispatcher
 from orchestrator.embedded import connect
 from shared.fleet import live_workers
@@ -159,10 +160,14 @@ def test_a_custom_reward_gets_the_columns_of_the_data(dispatcher: Dispatcher, ru
     assert {r.reward.value for r in found["e001"].values() if r.reward} == {0.3}
 
 
-def test_the_workers_say_what_is_wrong_with_reward_terms(dispatcher: Dispatcher) -> None:
+def test_the_workers_say_what_is_wrong_with_reward_terms(
+    dispatcher: Dispatcher, server: str
+) -> None:
+    broker = Broker(celery_app(f"{server}/0"), "checked")
+
     def problems(name: str, **options: object) -> list[str]:
         term = {"name": name, "weight": 1.0, "options": options}
-        return dispatcher.check_rewards([term], ["level"], workers=1)
+        return broker.check_rewards([term], ["level"], workers=1)
 
     (no_module,) = problems("nosuchmodule:reward")
     (no_function,) = problems("tests.custom_rewards:short_anser")

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("orchestrator", "worker", "shared")
 CELERY_IS_IMPORTED_BY = {
-    "orchestrator/dispatch.py",
+    "orchestrator/broker.py",
     "orchestrator/embedded.py",
     "shared/queue.py",
     "worker/__main__.py",

@@ -9,8 +9,9 @@
 local call, owner, run, model, role = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local throttled, verdict = ARGV[10] == '1', ARGV[11]
 
--- Of the number in flight that proved too many, what is left.
-local CUT = 0.9
+-- Of the number in flight that proved too many, what is left; the first time, when the limit has
+-- just been doubled and answers overtake each other, the number is known less well.
+local CUT, FIRST_CUT = 0.9, 0.75
 -- One cut takes at most this share of the limit into account: after a pause few are in flight.
 local DEEPEST = 0.5
 local COOL_DOWN_US = 100000
@@ -71,20 +72,22 @@ local function adapt()
   local cut_us, changed_us = tonumber(found[2] or 0), tonumber(found[3] or 0)
   local ceiling, hold_us = tonumber(found[4] or 0), tonumber(found[5] or HOLD_US)
   if throttled then
+    -- What was fine: as many as still are in flight, or were when this one left.
+    local fine = math.max(redis.call('ZCARD', KEYS[7]), held.in_flight - 1, 1)
     if held.left_us <= cut_us or now - cut_us < COOL_DOWN_US then
-      -- What left before the last cut says nothing about the limit since, but one that left as
-      -- fewer were in flight says that the cut was made for too high a number.
-      if ceiling > 0 and held.in_flight <= ceiling then
-        redis.call('HSET', KEYS[10], 'ceiling', math.max(limit, held.in_flight - 1))
+      -- What left before the last cut says nothing about the limit since. But the last of a wave
+      -- that was too high knows best how high the limit may grow back.
+      if ceiling > 0 and fine < ceiling then
+        redis.call('HSET', KEYS[10], 'ceiling', math.max(limit, fine))
       end
       return
     end
     local failed_at = math.max(math.min(held.in_flight, limit), math.floor(limit * DEEPEST))
     local again = ceiling > 0 and failed_at >= ceiling and failed_at <= ceiling + 1
     hold_us = again and math.min(hold_us * 2, LONGEST_HOLD_US) or HOLD_US
-    redis.call('HSET', KEYS[10], 'limit', math.max(1, math.floor(failed_at * CUT)),
-      'cut_us', text(now), 'changed_us', text(now), 'ceiling', math.max(1, failed_at - 1),
-      'hold_us', text(hold_us))
+    local left = math.max(1, math.floor(failed_at * (ceiling == 0 and FIRST_CUT or CUT)))
+    redis.call('HSET', KEYS[10], 'limit', left, 'cut_us', text(now), 'changed_us', text(now),
+      'ceiling', math.max(left, fine), 'hold_us', text(hold_us))
   elseif verdict == 'fine' then
     local used = held.in_flight >= math.ceil(limit * USED)
     local held_back = ceiling > 0 and limit >= ceiling and now - cut_us < hold_us

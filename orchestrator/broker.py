@@ -1,0 +1,81 @@
+"""Celery, as the orchestrator uses it: publish tasks by name, and ask the workers a question."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from orchestrator.ledger import OpenGroup
+
+#: Tasks per round trip to the broker.
+PUBLISH_BATCH = 1000
+#: Seconds that publishing tries again while the broker is away.
+PATIENCE_S = 60.0
+#: Seconds that the workers have to load the reward functions.
+CHECK_TIMEOUT_S = 10.0
+
+
+class BrokerAway(ConnectionError):
+    """The broker did not take tasks for the whole of ``PATIENCE_S``."""
+
+
+class Broker:
+    """Publishes the tasks of one run."""
+
+    def __init__(self, app: Celery, run: str) -> None:
+        self._app = app
+        self._run = run
+
+    def submit(self, groups: Sequence[OpenGroup]) -> None:
+        """Publish the groups' tasks; whatever became of a failed try, again is harmless.
+
+        Raises BrokerAway in the end.
+        """
+        end = time.monotonic() + PATIENCE_S
+        while groups:
+            try:
+                return self._publish(groups)
+            except (OperationalError, RedisError, OSError) as error:
+                if time.monotonic() > end:
+                    raise BrokerAway(f"{type(error).__name__}: {error}") from None
+                time.sleep(0.5)
+
+    def check_rewards(
+        self, terms: list[dict[str, Any]], columns: list[str], workers: int
+    ) -> list[str]:
+        """What is wrong with the reward terms, in words, on any of the workers."""
+        answers = self._app.control.broadcast(
+            "check_rewards",
+            arguments={"terms": terms, "columns": columns},
+            reply=True,
+            timeout=CHECK_TIMEOUT_S,
+            limit=workers,
+        )
+        problems: dict[str, None] = {}
+        for answer in answers or []:
+            for reply in answer.values():
+                found = reply.get("problems") or ([str(reply["error"])] if "error" in reply else [])
+                problems.update(dict.fromkeys(found))
+        if not answers:
+            return ["no worker answered when asked to load the reward functions"]
+        return list(problems)
+
+    def _publish(self, groups: Sequence[OpenGroup]) -> None:
+        with (
+            self._app.producer_pool.acquire(block=True) as producer,
+            producer.batch(PUBLISH_BATCH),  # type: ignore[attr-defined]  # stubs are of kombu 5.6
+        ):
+            for group in groups:
+                job = group.job.generate
+                task = f"{self._run}/s{job.step:03d}/{job.group}/{group.role}/{group.attempt}"
+                self._app.send_task(
+                    group.role,
+                    args=(self._run, job.step, job.group, group.attempt),
+                    argsrepr=group.job.label,
+                    kwargsrepr="",
+                    task_id=task,
+                    producer=producer,
+                )

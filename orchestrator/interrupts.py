@@ -1,0 +1,46 @@
+"""Ctrl-C and SIGTERM: the first asks for an orderly stop, the second stops now."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupted(BaseException):
+    """A signal asked this process to stop; the exit code says which."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+class Interrupts:
+    """What signals have asked for so far."""
+
+    def __init__(self) -> None:
+        #: 128 + the number of the first signal; 0 = none came.
+        self.exit_code = 0
+
+    @property
+    def came(self) -> bool:
+        """Whether a signal has come."""
+        return bool(self.exit_code)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Inside, the first SIGINT or SIGTERM is noted, and the second raises Interrupted."""
+        watched = (signal.SIGINT, signal.SIGTERM)
+        before = {each: signal.signal(each, self._note) for each in watched}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if not self.exit_code:
+            self.exit_code = 128 + number
+            return
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted(self.exit_code)
