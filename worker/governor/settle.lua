@@ -1,6 +1,6 @@
 -- A call ended: give its permit back, book its money, correct its tokens, learn from it.
 -- KEYS: money, expiries, reservations, doubts, line, permits, permits of the model,
---   stop, tokens, adaptive, verdicts, tripped.
+--   stop, tokens, adaptive, verdicts, tripped; beside adaptive its levels, under the same name.
 -- ARGV: call, owner, run, model, role, cost (1e-9 USD, '' = unknown), estimate (1e-9 USD), billed,
 --   tokens ('' = unknown), throttled (1 or 0), verdict (fine, reject, none), name of the reject,
 --   first adaptive limit.
@@ -17,6 +17,9 @@ local DEEPEST = 0.5
 local COOL_DOWN_US = 100000
 -- A level that proved too high is tried again after this time, then after twice as long.
 local HOLD_US, LONGEST_HOLD_US = 30000000, 240000000
+-- A call that was refused with so many in flight is no reason to cut, if of those that left with as
+-- many or more this many times as many came back well: then it is the other side that is busy.
+local EVIDENCE, EVIDENCE_WINDOW_S = 4, 30
 -- In use: this share of the limit.
 local USED = 0.9
 local ADAPTIVE_TTL_S = 3600
@@ -63,6 +66,34 @@ if not late and held.max_tpm > 0 and ARGV[9] ~= '' then
   end
 end
 
+-- What came back, by how many were in flight when it left; forgotten after a while.
+local levels = KEYS[10] .. ':levels'
+
+local function count(kind, level)
+  if redis.call('HINCRBY', levels, kind .. ':' .. level, 1) == 1
+    and redis.call('TTL', levels) < 0 then
+    redis.call('EXPIRE', levels, EVIDENCE_WINDOW_S)
+  end
+end
+
+local function sum(kind, lowest, highest)
+  local total, found = 0, redis.call('HGETALL', levels)
+  for i = 1, #found, 2 do
+    local which, level = string.match(found[i], '^(%a+):(%d+)$')
+    level = tonumber(level)
+    if which == kind and level >= lowest and level <= highest then
+      total = total + tonumber(found[i + 1])
+    end
+  end
+  return total
+end
+
+-- Refused at a level or below it, against fine at that level or above.
+local function bears(level)
+  count('no', level)
+  return sum('ok', level, 1/0) >= EVIDENCE * sum('no', 0, level)
+end
+
 -- Adaptive concurrency: double, then add one, while what left with the limit in use comes back well;
 -- cut when told that it is too much. After a cut, grow back to just below what was too much, stay
 -- there for the hold, then try again (like CUBIC's plateau: each try may cost everyone a pause).
@@ -82,13 +113,23 @@ local function adapt()
       end
       return
     end
+    if bears(held.in_flight) then
+      return
+    end
     local failed_at = math.max(math.min(held.in_flight, limit), math.floor(limit * DEEPEST))
     local again = ceiling > 0 and failed_at >= ceiling and failed_at <= ceiling + 1
     hold_us = again and math.min(hold_us * 2, LONGEST_HOLD_US) or HOLD_US
     local left = math.max(1, math.floor(failed_at * (ceiling == 0 and FIRST_CUT or CUT)))
     redis.call('HSET', KEYS[10], 'limit', left, 'cut_us', text(now), 'changed_us', text(now),
       'ceiling', math.max(left, fine), 'hold_us', text(hold_us))
+    redis.call('DEL', levels)
   elseif verdict == 'fine' then
+    count('ok', held.in_flight)
+    if ceiling > 0 and held.in_flight > ceiling and sum('ok', held.in_flight, 1/0) >= EVIDENCE then
+      -- What seemed too much is borne: it is found out anew how much is.
+      redis.call('HSET', KEYS[10], 'ceiling', 0)
+      ceiling = 0
+    end
     local used = held.in_flight >= math.ceil(limit * USED)
     local held_back = ceiling > 0 and limit >= ceiling and now - cut_us < hold_us
     if not used or held.left_us <= changed_us or held_back or limit >= held.max_inflight then
