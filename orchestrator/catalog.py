@@ -42,7 +42,9 @@ class Catalog:
 
     def find(self, slug: str) -> Model | None:
         """The model of a slug, also with a variant such as ``:nitro``; None if it is not listed."""
-        return self.models.get(slug) or self.models.get(slug.partition(":")[0])
+        base, _, variant = slug.rpartition(":")
+        routed = base if variant in {"nitro", "floor", "online", "exacto"} else slug
+        return self.models.get(slug) or self.models.get(routed)
 
     def near(self, slug: str) -> list[str]:
         """Listed slugs that look alike."""
@@ -67,7 +69,7 @@ def dollars(value: object) -> float | None:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) and number >= 0 else None
 
@@ -94,7 +96,10 @@ def _price(pricing: object) -> Price | None:
     prompt, completion = dollars(pricing.get("prompt")), dollars(pricing.get("completion"))
     if prompt is None or completion is None:
         return None
-    request = dollars(pricing.get("request", 0)) or 0.0
+    listed = pricing.get("request")
+    request = dollars(0 if listed is None else listed)
+    if request is None:
+        return None
     return Price(prompt_usd=prompt, completion_usd=completion, request_usd=request)
 
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from shared.settings import OPENROUTER_API_KEY
+
 #: Starts within so many seconds after which a command that ends again is left alone.
 RESTARTS, RESTART_WINDOW_S = 10, 60.0
 
@@ -39,7 +41,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **self._environment},
+                env={**_environment_without_secrets(), **self._environment},
                 start_new_session=True,
                 pass_fds=self._inherited,
             )
@@ -69,6 +71,10 @@ class Child:
     def wait(self) -> None:
         """Wait until the command is over."""
         self._keeper.wait()
+
+
+def _environment_without_secrets() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key != OPENROUTER_API_KEY}
 
 
 def stop(children: Sequence[Child]) -> None:

@@ -27,7 +27,7 @@ from orchestrator.state_lock import lock_state
 from shared.errors import EnvironmentNotReady
 from shared.fleet import live_workers
 from shared.keys import ALL_LEASES, WORKERS
-from shared.settings import REDIS_URL, redacted
+from shared.settings import OPENROUTER_API_KEY, REDIS_URL, redacted
 
 START_TIMEOUT_S = 20.0
 #: Seconds between two looks at whether all children still run.
@@ -126,7 +126,9 @@ class Embedded:
             command = [sys.executable, "-m", "worker", "--groups", str(self._groups),
                        "--name", f"embedded-{os.getpid()}-{number}"]  # fmt: skip
             log = self._logs / f"worker-{number}.log"
-            self._crew.append(Child(command, log, {REDIS_URL: self.url}))
+            key = os.environ.get(OPENROUTER_API_KEY)
+            secrets_needed = {OPENROUTER_API_KEY: key} if key else {}
+            self._crew.append(Child(command, log, {REDIS_URL: self.url, **secrets_needed}))
 
     def await_workers(self) -> None:
         """Wait until every worker beats. Raises EnvironmentNotReady when one ends or is late."""

@@ -43,6 +43,11 @@ class Endpoint:
         answer = self._get("/models")
         if answer.status_code in {401, 403}:
             raise EnvironmentNotReady(_refused(self.url, answer.status_code))
+        if answer.status_code == 429 or answer.status_code >= 500:
+            raise EnvironmentNotReady(
+                f"the model endpoint {self.url} cannot list its models ({answer.status_code});"
+                " try again in a while"
+            )
         if answer.status_code != 200:
             return parse_catalog(None)
         return parse_catalog(_json(answer))

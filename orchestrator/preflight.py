@@ -79,7 +79,8 @@ def _sampling(
         price=model.price,
         request_timeout_s=config.request_timeout_s,
         slot_timeout_s=config.slot_timeout_s,
-        max_attempts=config.max_retries + 1,
+        # Failed tries count against the small daily quota of free models.
+        max_attempts=min(config.max_retries + 1, 2 if slug.endswith(":free") else 99),
     )
 
 
@@ -110,7 +111,7 @@ def _model_warnings(config: RunConfig, catalog: Catalog, sampling: Sampling) -> 
     found = []
     model = catalog.find(sampling.model) or Model(sampling.model)
     if sampling.price is None:
-        if config.max_cost_usd is not None and catalog.dialect == "openrouter":
+        if config.max_cost_usd is not None:
             raise UsageError(
                 f"the price of {sampling.model} is unknown, so max_cost_usd ="
                 f" {config.max_cost_usd} could not be kept; choose a model with a price"

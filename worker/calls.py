@@ -5,7 +5,9 @@ call for free. Every attempt is settled, whatever becomes of it.
 """
 
 import asyncio
+import math
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -15,6 +17,7 @@ from shared.keys import RunKeys
 from shared.messages import FailureKind, Limits, Price, Sampling
 from worker.failures import ProviderFailure
 from worker.governor import Governor, OutOfTime, Settlement, Stopped, Ticket
+from worker.wire.answers import same_model
 from worker.wire.client import ChatClient
 from worker.wire.faults import BLOCK_FAULTS, BLOCKS_BEFORE_STOP, BREAKER_FAULTS
 from worker.wire.verdicts import Answer, Billed, Classified, Scope, Verdict
@@ -24,6 +27,8 @@ Role = Literal["generate", "judge", "eval"]
 NANO = 1_000_000_000
 #: The name of no fault.
 FINE = "ok"
+#: Another model answered than was asked: a fallback.
+OTHER_MODEL = "other_model"
 #: Characters of English text per token, low so that estimates are ceilings.
 CHARACTERS_PER_TOKEN = 3
 #: Full jitter: U(0, min(cap, base * 2^n)) seconds before attempt n + 1.
@@ -62,6 +67,7 @@ class Caller:
         self._client = client
         #: Blocks by the endpoint's edge since the last good answer.
         self._blocks = 0
+        self._blocked_at = 0.0
 
     async def ask(self, ask: Ask) -> Reply:
         """The model's answer.
@@ -71,6 +77,7 @@ class Caller:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + ask.sampling.slot_timeout_s
         last: Classified | None = None
+        earlier: list[float | None] = []
         for attempt in range(1, ask.sampling.max_attempts + 1):
             ticket = _ticket(ask, attempt)
             try:
@@ -78,43 +85,51 @@ class Caller:
             except OutOfTime:
                 raise _given_up(last, attempt - 1) from None
             replay = last is None or last.replay
+            left_at = loop.time()
             last = await self._attempt(ask, ticket, deadline - loop.time(), replay)
             if last.verdict is Verdict.COMPLETION and last.answer is not None:
                 self._blocks = 0
-                return await self._reply(ask, last.answer, attempt)
-            await self._stop_if_told(ask, last)
+                return await self._reply(ask, last.answer, attempt, earlier)
+            earlier.append(_cost_usd(last))
+            await self._stop_if_told(ask, last, left_at)
             if last.verdict is Verdict.REJECT:
                 raise ProviderFailure(last.kind, last.message, attempt)
-            if attempt < ask.sampling.max_attempts:
-                await self._wait(ask, last, attempt, deadline - loop.time())
+            await self._wait(ask, last, attempt, deadline - loop.time())
         raise _given_up(last, ask.sampling.max_attempts)
 
     async def _attempt(self, ask: Ask, ticket: Ticket, left_s: float, replay: bool) -> Classified:
         seconds = max(0.01, min(ask.sampling.request_timeout_s, left_s))
         try:
-            found = await self._client.post_chat(ask.body, seconds, cache=replay)
+            found = await self._client.post_chat(ask.body, seconds, fresh=not replay)
+            found = await self._priced(ask, found)
+            if found.fault != FINE:
+                await self._redis.hincrby(RunKeys(ask.run).faults, found.fault, 1)
         except BaseException:
             # Cancelled on the way: it may have been billed, and its permit must not stay.
             await asyncio.shield(self._governor.settle(ticket, _perhaps(ticket)))
             raise
-        found = await self._priced(found)
-        if found.fault != FINE:
-            await self._redis.hincrby(RunKeys(ask.run).faults, found.fault, 1)
         tripped = await self._governor.settle(ticket, _settlement(ask, ticket, found))
         if tripped:
             await self._governor.stop(ask.run, "breaker", f"{tripped}. Last: {found.message}")
         return found
 
-    async def _priced(self, found: Classified) -> Classified:
+    async def _priced(self, ask: Ask, found: Classified) -> Classified:
         """With the cost from the endpoint's books, where the answer itself does not name it."""
         answer = found.answer
         if answer is None or answer.cost_usd is not None or not answer.generation_id:
             return found
+        if ask.sampling.dialect != "openrouter":
+            return found
         cost = await self._client.generation_cost(answer.generation_id)
-        return replace(found, answer=replace(answer, cost_usd=cost))
+        if cost is None:
+            return found
+        billed = Billed.YES if cost > 0 else Billed.NO
+        return replace(found, billed=billed, answer=replace(answer, cost_usd=cost))
 
-    async def _reply(self, ask: Ask, answer: Answer, attempt: int) -> Reply:
-        cost = answer.cost_usd
+    async def _reply(
+        self, ask: Ask, answer: Answer, attempt: int, earlier: Sequence[float | None]
+    ) -> Reply:
+        cost, paid = answer.cost_usd, list(earlier)
         if answer.cache_hit and answer.source_id:
             # An earlier attempt was billed although its answer got lost: now its price is known.
             # The others whose answers got lost were answered from the cache, for nothing.
@@ -125,11 +140,19 @@ class Caller:
                     ask.run, ask.role, f"{ask.id}/{number}", left
                 ):
                     left = 0
-        return Reply(answer, cost, attempt)
+            if cost is not None:
+                paid = [amount or 0.0 for amount in paid]
+        if not same_model(ask.sampling.model, answer.model):
+            await self._redis.hincrby(RunKeys(ask.run).faults, OTHER_MODEL, 1)
+        known = [amount for amount in (*paid, cost) if amount is not None]
+        total = math.fsum(known) if len(known) == len(paid) + 1 else None
+        return Reply(answer, total, attempt)
 
-    async def _stop_if_told(self, ask: Ask, found: Classified) -> None:
+    async def _stop_if_told(self, ask: Ask, found: Classified, left_at: float) -> None:
         kind = found.fault if found.verdict is Verdict.STOP else ""
-        if found.fault in BLOCK_FAULTS:
+        if found.fault in BLOCK_FAULTS and left_at > self._blocked_at:
+            # What left before the last block was seen belongs to the same wait.
+            self._blocked_at = asyncio.get_running_loop().time()
             self._blocks += 1
             kind = kind or ("blocked" if self._blocks > BLOCKS_BEFORE_STOP else "")
         if kind:
@@ -137,14 +160,23 @@ class Caller:
             raise Stopped(kind, found.message)
 
     async def _wait(self, ask: Ask, found: Classified, attempt: int, left_s: float) -> None:
-        if found.scope is not Scope.REQUEST and found.wait_s is not None:
+        if found.scope is not Scope.REQUEST and found.wait_s:
             scope: Literal["model", "account"]
             scope = "model" if found.scope is Scope.MODEL else "account"
             # The governor keeps this call waiting with all the others.
             await self._governor.pause(scope, ask.sampling.model, found.wait_s)
             return
+        if attempt == ask.sampling.max_attempts:
+            return
         backoff = random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** (attempt - 1)))
         await asyncio.sleep(min(max(found.wait_s or 0.0, backoff), max(0.0, left_s)))
+
+
+def _cost_usd(found: Classified) -> float | None:
+    """What an attempt without a usable answer cost; None if that is not known."""
+    if found.billed is Billed.NO:
+        return 0.0
+    return found.answer.cost_usd if found.answer is not None else None
 
 
 def prompt_tokens(body: bytes) -> int:
@@ -182,7 +214,8 @@ def _settlement(ask: Ask, ticket: Ticket, found: Classified) -> Settlement:
         fault = found.fault if found.fault in BREAKER_FAULTS else ""
     if found.billed is Billed.NO:
         return Settlement(0, 0, "no", 0, found.throttled, fault)
-    if found.billed is Billed.PERHAPS or answer is None:
+    lost = found.billed is Billed.PERHAPS and found.verdict is not Verdict.COMPLETION
+    if lost or answer is None:
         return _perhaps(ticket)._replace(throttled=found.throttled, fault=fault)
     prompt = answer.prompt_tokens
     completion = answer.completion_tokens

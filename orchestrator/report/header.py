@@ -46,6 +46,9 @@ def cost_lines(inputs: Inputs, models: Models) -> Iterator[str]:
         f"           expected ${plan.expected_usd:.2f}   ceiling ${plan.ceiling_usd:.2f}"
         " (every reply at max_tokens)"
     )
+    left = models.key.remaining_usd if models.key else None
+    if left is not None and left < plan.expected_usd:
+        yield f"  warning  the key has ${left:.2f} left, less than the run is expected to cost"
     cap = inputs.config.max_cost_usd
     if cap is not None and cap < plan.ceiling_usd:
         steps = int(inputs.steps * cap / plan.ceiling_usd)

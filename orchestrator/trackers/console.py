@@ -38,6 +38,9 @@ class Console:
         self._done = self._failed = 0
         self._last_plain = 0.0
         self._draining = False
+        #: The (model, provider) pairs of the first step shown; None = none yet.
+        self._served: set[tuple[str, str]] | None = None
+        self._warned = False
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=36),
@@ -109,8 +112,28 @@ class Console:
         )
         self._line["time"] = _times(m)
         self._line["sample"] = self._sample(groups)
+        self._warn_of_change(report.step, groups)
         self._bar.update(self._task, completed=report.step, left=self._left(report.step))
         self._show(step=report.step)
+
+    def _warn_of_change(self, step: int, groups: tuple[Group, ...]) -> None:
+        """Once: what answers is not what answered in the first step."""
+        now = {
+            (r.completion.model, r.completion.provider)
+            for group in groups
+            for r in group.rollouts
+            if r.completion is not None
+        }
+        if self._served is None:
+            self._served = now
+        elif new := sorted(now - self._served):
+            model, provider = new[0]
+            if not self._warned:
+                self._terminal.print(
+                    f"warning: since step {step} {model} at {provider} answers too; what is learnt"
+                    " may not be comparable"
+                )
+            self._warned = True
 
     def _left(self, step: int) -> str:
         done = step - self._first_step + 1

@@ -54,7 +54,7 @@ def test_a_request_has_its_headers_and_bytes_and_the_answer_is_read() -> None:
     async def once() -> None:
         async with serving(sends(response(ANSWER))) as server, asking(server.url) as client:
             found = await client.post_chat(b'{"a":1}', DEADLINE_S)
-            await client.post_chat(b'{"a":1}', DEADLINE_S, cache=False)
+            await client.post_chat(b'{"a":1}', DEADLINE_S, fresh=True)
             assert found.answer is not None
             assert (found.answer.text, found.answer.cost_usd) == ("ok", 0.0002)
             first, second = server.received
@@ -67,7 +67,8 @@ def test_a_request_has_its_headers_and_bytes_and_the_answer_is_read() -> None:
             assert first.headers["x-openrouter-title"] == "concept-grpo"
             assert first.headers["http-referer"].startswith("https://")
             assert first.headers["x-openrouter-cache"] == "true"
-            assert "x-openrouter-cache" not in second.headers
+            assert "x-openrouter-cache-clear" not in first.headers
+            assert second.headers["x-openrouter-cache-clear"] == "true"
             assert server.connections == 1
             assert KEY not in repr(client) + repr(found) + str(vars(found.__class__))
 

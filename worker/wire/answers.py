@@ -186,6 +186,7 @@ def _answer(completion: Mapping[str, Any], headers: Mapping[str, str]) -> Answer
     choice = mapping(choices[0] if isinstance(choices, list) and choices else None)
     hit = str(headers.get("x-openrouter-cache-status", "")).strip().upper() == "HIT"
     cost = amount(usage.get("cost"))
+    cost = None if cost is not None and cost > 1e6 else cost
     return Answer(
         text="",
         refusal=False,

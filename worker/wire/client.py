@@ -100,13 +100,16 @@ class ChatClient:
     def __repr__(self) -> str:
         return f"ChatClient({self.base_url!r})"
 
-    async def post_chat(self, body: bytes, deadline_s: float, cache: bool = True) -> Classified:
+    async def post_chat(self, body: bytes, deadline_s: float, fresh: bool = False) -> Classified:
         """Send a body of ``chat_body`` and judge the answer, all within ``deadline_s`` seconds.
 
-        With ``cache`` OpenRouter may repeat, free, its answer of some minutes ago to the same
-        bytes. Whatever goes wrong is in the verdict; only cancellation raises.
+        OpenRouter may repeat, free, its answer of some minutes ago to the same bytes; ``fresh``
+        has it forget that answer and give another, which it may then repeat. Whatever goes wrong is
+        in the verdict; only cancellation raises.
         """
-        headers = {"X-OpenRouter-Cache": "true"} if cache else {}
+        headers = {"X-OpenRouter-Cache": "true"}
+        if fresh:
+            headers["X-OpenRouter-Cache-Clear"] = "true"
         url = f"{self.base_url}/chat/completions"
         try:
             async with (

@@ -87,7 +87,7 @@ class Classified:
     #: Whether too much was sent at once: fewer calls at the same time would help.
     throttled: bool
     #: Whether a retry may be answered from the response cache. False: a whole answer arrived and
-    #: is useless, and the cache would repeat it; call ``post_chat`` with ``cache=False``.
+    #: is useless, and the cache would repeat it; call ``post_chat`` with ``fresh=True``.
     replay: bool
     #: What the answer said; without text unless the verdict is completion, but with its cost.
     answer: Answer | None
