@@ -9,6 +9,7 @@ from shared.errors import UsageError
 REDIS_URL = "REDIS_URL"
 OPENROUTER_API_KEY = "OPENROUTER_API_KEY"
 OPENROUTER_BASE_URL = "OPENROUTER_BASE_URL"
+OPENROUTER_MODEL = "OPENROUTER_MODEL"
 
 _OPENROUTER = "https://openrouter.ai/api/v1"
 
@@ -59,6 +60,12 @@ def checked_api_key(raw: str | None) -> str | None:
             "copy the key again, and nothing but the key"
         )
     return key or None
+
+
+def openrouter_model() -> str:
+    """The model of ``OPENROUTER_MODEL``, if an endpoint or key is set beside it; else empty."""
+    reachable = os.environ.get(OPENROUTER_API_KEY) or os.environ.get(OPENROUTER_BASE_URL)
+    return os.environ.get(OPENROUTER_MODEL, "").strip() if reachable else ""
 
 
 def openrouter_base_url() -> str:

@@ -15,7 +15,7 @@ from shared.errors import UsageError
 #: Passes over the data if ``optimizer_config`` names none.
 EPOCHS = 2
 FORMULAS_SCORE = (
-    "reward_prompt is for a judge model; the built-in engine has none, so the four formulas score"
+    "reward_prompt is for a judge (orchestrator run --judge MODEL); here the four formulas score"
 )
 
 
@@ -34,6 +34,7 @@ def create_fine_tuned_model(
     early_stopping_patience: int | None = None,
     seed: int = 0,
     verbose: bool = True,
+    model: str | None = None,
 ) -> TextGeneratorModule:
     """Train a model on the data, and return it.
 
@@ -46,11 +47,15 @@ def create_fine_tuned_model(
         raise UsageError(f"reward_prompt must be a text, found {short(reward_prompt)}")
     if optimizer_config is not None and not isinstance(optimizer_config, Mapping):
         raise UsageError(f"optimizer_config must be a dictionary, found {short(optimizer_config)}")
-    model = TextGeneratorModule(
-        prompt_template=prompt_template, domains=domains, base_prompt=base_prompt, seed=seed
+    generator = TextGeneratorModule(
+        prompt_template=prompt_template,
+        domains=domains,
+        base_prompt=base_prompt,
+        seed=seed,
+        model=model,
     )
     trainer = TrainingManager(
-        module=model,
+        module=generator,
         optimizer=GRPOOptimizer({"epochs": EPOCHS, **(optimizer_config or {})}),
         reward_module=RewardModule() if reward_module is None else reward_module,
         on_batch_complete=on_batch_complete,
@@ -62,7 +67,7 @@ def create_fine_tuned_model(
     if reward_prompt is not None and verbose:
         print(FORMULAS_SCORE, flush=True)
     trainer.train_on_batch(training_data)
-    return model
+    return generator
 
 
 async def acreate_fine_tuned_model(

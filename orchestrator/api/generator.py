@@ -17,6 +17,7 @@ from orchestrator.prompts import DEFAULT_BASE_PROMPT
 from orchestrator.rollouts import Example
 from orchestrator.wording import short
 from shared.errors import RunFailed, UsageError
+from shared.settings import openrouter_model
 
 PromptTemplate = Callable[[dict[str, Any]], str]
 #: A built-in name, a file, or a domain as a table with a "name".
@@ -44,11 +45,14 @@ class TextGeneratorModule:
         seed: int = 0,
         concepts_per_prompt: int | None = None,
         features_per_prompt: int = 2,
+        model: str | None = None,
     ) -> None:
         """``prompt_template``: input -> what is asked; the input's own text decides the domain.
 
-        ``domains``: the three built-in ones if None. ``concepts_per_prompt``: if None 2, and fewer
-        where a domain has no more. Raises UsageError for anything that cannot work.
+        ``model``: a slug at OpenRouter; None is that of OPENROUTER_MODEL if a key is set too, else
+        the built-in template engine. ``domains``: the three built-in ones if None.
+        ``concepts_per_prompt``: if None 2, and fewer where a domain has no more. Raises UsageError
+        for anything that cannot work.
         """
         if prompt_template is not None and not callable(prompt_template):
             raise UsageError(
@@ -59,7 +63,7 @@ class TextGeneratorModule:
         #: Whether ``run`` makes the best choices; set when a TrainingManager has trained it.
         self.trained = False
         self._prompt_template = prompt_template
-        config = _config(base_prompt, seed, concepts_per_prompt, features_per_prompt)
+        config = _config(base_prompt, seed, concepts_per_prompt, features_per_prompt, model)
         #: What learns; read by GRPOOptimizer and TrainingManager.
         self.learner = Learner(config, _domains(domains), concepts_per_prompt is None)
 
@@ -157,8 +161,11 @@ class TextGeneratorModule:
         return None if domain is None else Asked(name, prompt, self.word(prompt), domain)
 
 
-def _config(base_prompt: str, seed: int, concepts: int | None, features: int) -> RunConfig:
+def _config(
+    base_prompt: str, seed: int, concepts: int | None, features: int, model: str | None
+) -> RunConfig:
     values = {
+        "model": openrouter_model() if model is None else model,
         "base_prompt": base_prompt,
         "seed": seed,
         "concepts_per_prompt": 2 if concepts is None else concepts,

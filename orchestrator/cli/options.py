@@ -50,10 +50,14 @@ def given(options: Mapping[str, Any]) -> list[str]:
 def resolve_options(options: Mapping[str, Any]) -> "Resolved":
     """The config that the flags and files describe. Raises UsageError."""
     from orchestrator.config_files import parse_setting, resolve
+    from shared.settings import OPENROUTER_MODEL, openrouter_model
 
     flags = [
         (KEYS.get(flag, flag), f"--{flag}", list(value) if isinstance(value, tuple) else value)
         for flag, value in options.items()
         if flag not in {"configs", "settings"} and value not in (None, ())
     ]
-    return resolve(options["configs"], [*map(parse_setting, options["settings"]), *flags])
+    model = openrouter_model()
+    environment = [("model", OPENROUTER_MODEL, model)] if model else []
+    settings = map(parse_setting, options["settings"])
+    return resolve(options["configs"], [*environment, *settings, *flags])

@@ -50,7 +50,7 @@ def test_create_fine_tuned_model_as_in_the_seed(capsys: pytest.CaptureFixture[st
 
     assert result["domain"] == "neural networks"
     printed = capsys.readouterr().out
-    assert printed.startswith("reward_prompt is for a judge model; the built-in engine has none")
+    assert printed.startswith("reward_prompt is for a judge (orchestrator run --judge MODEL)")
     assert printed.count("Batch outputs:\n") == 2
     shown = list(PRINTOUT.finditer(printed))
     assert [match["input"] for match in shown] == ["Explain quantum computing"] * 2
