@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check fix bench clean
+.PHONY: help run test check fix bench chaos clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ bench: .venv/.dev-stamp ## Every command in tests/benchmarks
 		case $$name in _*|'*') continue;; esac; \
 		echo "== $$name"; $(BIN)/python -m "tests.benchmarks.$$name" $(ARGS); \
 	done
+
+chaos: .venv/.dev-stamp ## Fifty runs, each killed five times, must end as if undisturbed (half an hour)
+	$(BIN)/python -m tests.faults.chaos $(ARGS)
 
 clean: ## Remove the environment and caches; runs/ stays
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

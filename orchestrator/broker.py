@@ -1,14 +1,17 @@
 """Celery, as the orchestrator uses it: publish tasks by name, and ask the workers a question."""
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from orchestrator.ledger import OpenGroup
+from shared.errors import EnvironmentNotReady
+
+Result = TypeVar("Result")
 
 #: Tasks per round trip to the broker.
 PUBLISH_BATCH = 1000
@@ -18,7 +21,7 @@ PATIENCE_S = 60.0
 CHECK_TIMEOUT_S = 10.0
 
 
-class BrokerAway(ConnectionError):
+class BrokerAway(EnvironmentNotReady):
     """The broker did not take tasks for the whole of ``PATIENCE_S``."""
 
 
@@ -34,25 +37,21 @@ class Broker:
 
         Raises BrokerAway in the end.
         """
-        end = time.monotonic() + PATIENCE_S
-        while groups:
-            try:
-                return self._publish(groups)
-            except (OperationalError, RedisError, OSError) as error:
-                if time.monotonic() > end:
-                    raise BrokerAway(f"{type(error).__name__}: {error}") from None
-                time.sleep(0.5)
+        if groups:
+            _patiently(lambda: self._publish(groups))
 
     def check_rewards(
         self, terms: list[dict[str, Any]], columns: list[str], workers: int
     ) -> list[str]:
         """What is wrong with the reward terms, in words, on any of the workers."""
-        answers = self._app.control.broadcast(
-            "check_rewards",
-            arguments={"terms": terms, "columns": columns},
-            reply=True,
-            timeout=CHECK_TIMEOUT_S,
-            limit=workers,
+        answers = _patiently(
+            lambda: self._app.control.broadcast(
+                "check_rewards",
+                arguments={"terms": terms, "columns": columns},
+                reply=True,
+                timeout=CHECK_TIMEOUT_S,
+                limit=workers,
+            )
         )
         problems: dict[str, None] = {}
         for answer in answers or []:
@@ -79,3 +78,15 @@ class Broker:
                     task_id=task,
                     producer=producer,
                 )
+
+
+def _patiently(work: Callable[[], Result]) -> Result:
+    """Try again while the broker is away. Raises BrokerAway in the end."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return work()
+        except (KombuError, RedisError, OSError) as error:
+            if time.monotonic() > end:
+                raise BrokerAway(f"{type(error).__name__}: {error}") from None
+            time.sleep(0.5)

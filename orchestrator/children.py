@@ -12,6 +12,9 @@ from shared.settings import OPENROUTER_API_KEY
 #: Starts within so many seconds after which a command that ends again is left alone.
 RESTARTS, RESTART_WINDOW_S = 10, 60.0
 
+#: Exit codes from here on say that a signal ended the command.
+KILLED = 128
+
 _KEEPER = Path(__file__).with_name("keeper.py")
 
 
@@ -62,6 +65,11 @@ class Child:
     def ended(self) -> bool:
         """Whether the command is over."""
         return self._keeper.poll() is not None
+
+    def failed(self) -> bool:
+        """Whether the command ended by itself; one that was killed can be started again."""
+        code = self._keeper.poll()
+        return code is not None and code < KILLED
 
     def ask_to_stop(self) -> None:
         """Let go of the command; it ends within the keeper's grace time."""

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from redis import Redis
 from redis.exceptions import RedisError
 
-from orchestrator.broker import Broker, BrokerAway
+from orchestrator.broker import Broker
 from orchestrator.interrupts import Interrupted, Interrupts
 from orchestrator.ledger import GroupJob, OpenGroup, Progress, SlotResult
 from shared.errors import EnvironmentNotReady, RunStopped
@@ -69,7 +69,7 @@ class Dispatcher:
         groups = {job.generate.group: OpenGroup(job) for job in jobs}
         try:
             return self._collect(groups, deadline_s, observe)
-        except (RedisError, BrokerAway) as error:
+        except RedisError as error:
             raise EnvironmentNotReady(
                 f"Redis failed during the step ({type(error).__name__}: {error})"
             ) from None

@@ -115,7 +115,7 @@ class Embedded:
                 end = time.monotonic() + START_TIMEOUT_S
                 time.sleep(0.05)
             except RedisError:
-                if server.ended() or time.monotonic() > end:
+                if server.failed() or not server.mend() or time.monotonic() > end:
                     raise EnvironmentNotReady(
                         "the embedded Valkey server did not start;"
                         f" its last words are in {self._logs / 'valkey.log'}"
@@ -137,10 +137,11 @@ class Embedded:
 
     def await_workers(self) -> None:
         """Wait until every worker beats. Raises EnvironmentNotReady when one ends or is late."""
+        self._mender.start()
         client = connect(self.url)
         end = time.monotonic() + START_TIMEOUT_S
-        while len(live_workers(client)) < self._workers:
-            ended = [number for number, child in enumerate(self._crew, 1) if child.ended()]
+        while self._alive(client) < self._workers:
+            ended = [number for number, child in enumerate(self._crew, 1) if child.failed()]
             if ended or time.monotonic() > end:
                 number = ended[0] if ended else 1
                 raise EnvironmentNotReady(
@@ -148,7 +149,12 @@ class Embedded:
                     f" {self._logs / f'worker-{number}.log'}"
                 )
             time.sleep(0.02)
-        self._mender.start()
+
+    def _alive(self, client: "Redis") -> int:
+        try:
+            return len(live_workers(client))
+        except RedisError:
+            return 0
 
     def _mend_forever(self) -> None:
         """Start a server or worker again that ends while the run goes on."""

@@ -3,48 +3,55 @@
 import asyncio
 from collections.abc import Mapping
 
+from redis.exceptions import RedisError
+
 from shared.messages import Completion, Failure, FailureKind, GenerateJob, SlotPrompt
 from worker.failures import ProviderFailure
 from worker.governor import Stopped
 from worker.providers.base import Provider
 from worker.slots import Held, Slots
 
+#: A slot that ends like this has not ended: it is done again, here or elsewhere.
+Undone = Stopped | RedisError
+UNDONE = (Stopped, RedisError)
+
 
 async def generate_group(slots: Slots, providers: Mapping[str, Provider], held: Held) -> None:
     """Generate and commit what is missing.
 
-    Raises ValidationError for a job of another version, Stopped when the whole run must stop: the
-    slots that have ended by then are committed, the others are as if never begun.
+    Raises ValidationError for a job of another version, Stopped when the whole run must stop,
+    RedisError when Redis is away: the slots that have ended by then are committed, the others are
+    as if never begun.
     """
     job = GenerateJob.model_validate_json(held.job)
     provider = providers[job.sampling.provider]
     missing = [p for p in job.prompts if held.result("generate", p.slot) is None]
-    ended: asyncio.Queue[Completion | Failure | Stopped] = asyncio.Queue()
+    ended: asyncio.Queue[Completion | Failure | Undone] = asyncio.Queue()
     # The queue gathers what ends at the same moment into one commit.
     tasks = [asyncio.create_task(_slot(provider, job, prompt, ended)) for prompt in missing]
-    stopped: Stopped | None = None
+    undone: Undone | None = None
     left = len(tasks)
     while left:
         outcomes = [await ended.get()]
         while not ended.empty():
             outcomes.append(ended.get_nowait())
         left -= len(outcomes)
-        results = [o for o in outcomes if not isinstance(o, Stopped)]
-        stopped = next((o for o in outcomes if isinstance(o, Stopped)), stopped)
+        results = [o for o in outcomes if not isinstance(o, UNDONE)]
+        undone = next((o for o in outcomes if isinstance(o, UNDONE)), undone)
         if results:
             await slots.commit(held.task, {result.slot: result for result in results})
-    if stopped is not None:
-        raise stopped
+    if undone is not None:
+        raise undone
 
 
 async def _slot(
     provider: Provider,
     job: GenerateJob,
     prompt: SlotPrompt,
-    ended: "asyncio.Queue[Completion | Failure | Stopped]",
+    ended: "asyncio.Queue[Completion | Failure | Undone]",
 ) -> None:
     try:
-        outcome: Completion | Failure | Stopped = await provider.complete(prompt, job)
+        outcome: Completion | Failure | Undone = await provider.complete(prompt, job)
     except ProviderFailure as failure:
         outcome = Failure(
             slot=prompt.slot,
@@ -52,8 +59,8 @@ async def _slot(
             message=failure.message,
             attempts=failure.attempts,
         )
-    except Stopped as stop:
-        outcome = stop
+    except UNDONE as reason:
+        outcome = reason
     except Exception as error:
         # A provider's own fault must not take the group's other slots with it. The text of a
         # transport's exception may hold headers, so only its class travels.

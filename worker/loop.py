@@ -15,6 +15,8 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 
 from shared.keys import HEARTBEAT_S, WORKERS
@@ -53,6 +55,8 @@ class WorkerLoop:
             socket_timeout=10,
             socket_connect_timeout=5,
             socket_keepalive=True,
+            # What was paid for is kept also while the server restarts.
+            retry=Retry(ExponentialBackoff(cap=1, base=0.05), 30),
         )
         self.slots = Slots(self.redis, name)
         self._sign = self.redis.register_script(lua("beat"))

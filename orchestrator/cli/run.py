@@ -122,6 +122,8 @@ def _show_dry_run(resolved: "Resolved", as_json: bool) -> None:
 
 
 def _play(session: "Session", server: str | None, shown: Shown) -> None:
+    from redis.exceptions import RedisError
+
     from orchestrator.interrupts import Interrupted, Interrupts
     from orchestrator.report.header import header
     from orchestrator.report.summary import lines
@@ -129,7 +131,7 @@ def _play(session: "Session", server: str | None, shown: Shown) -> None:
     from orchestrator.trackers import Tracker
     from orchestrator.trackers.console import Console
     from orchestrator.trackers.json_lines import JsonLines
-    from shared.errors import RunStopped
+    from shared.errors import EnvironmentNotReady, RunStopped
 
     inputs, directory = session.inputs, session.directory
 
@@ -156,6 +158,9 @@ def _play(session: "Session", server: str | None, shown: Shown) -> None:
     except RunStopped as stop:
         _say_stopped(session, stop.sentence, shown.as_json)
         sys.exit(stop.exit_code)
+    except RedisError as error:
+        _say_stopped(session, f"Redis is away ({type(error).__name__})", shown.as_json)
+        sys.exit(EnvironmentNotReady.exit_code)
     if shown.as_json:
         click.echo(json.dumps({"event": "done", "run": str(directory.path), **found}))
         return

@@ -105,23 +105,41 @@ def test_one_window_of_throttled_calls_cuts_once_and_later_ones_again(url: str) 
     play(url, 1, scene)
 
 
+def test_refusals_among_many_good_answers_are_no_reason_to_cut(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        await fleet.limit(20)
+        for turn in range(5):
+            calls = [ticket(f"{turn} {n}") for n in range(20)]
+            for call in calls:
+                await fleet[0].admit(call, limits(), soon(1))
+            for at, call in enumerate(calls):
+                await fleet[0].settle(call, THROTTLED if at == 4 else FINE)
+            await asyncio.sleep(COOL_DOWN_S)
+        assert await fleet.learnt() >= 20
+
+    play(url, 1, scene)
+
+
 def test_what_left_before_the_last_cut_does_not_cut_again_however_late_it_comes(url: str) -> None:
     async def scene(fleet: Fleet) -> None:
         await fleet.limit(20)
         calls = [ticket(n) for n in range(20)]
         for call in calls:
             await fleet[0].admit(call, limits(), soon(1))
+        # One refusal alone is no reason, two are.
         await fleet[0].settle(calls[19], THROTTLED)
-        assert await fleet.learnt() == 15
+        assert await fleet.learnt() == 20
+        await fleet[0].settle(calls[18], THROTTLED)
+        assert await fleet.learnt() == 14
         await asyncio.sleep(COOL_DOWN_S + 0.05)
 
-        assert await fleet.redis.hget(STATE, "ceiling") == "19"
-        for call in calls[18::-1]:
+        assert await fleet.redis.hget(STATE, "ceiling") == "18"
+        for call in calls[17::-1]:
             await fleet[0].settle(call, THROTTLED)
 
-        # They show only up to where it may grow back: not even to 19.
-        assert await fleet.learnt() == 15
-        assert await fleet.redis.hget(STATE, "ceiling") == "15"
+        # They show only up to where it may grow back: not even to 18.
+        assert await fleet.learnt() == 14
+        assert await fleet.redis.hget(STATE, "ceiling") == "14"
 
     play(url, 1, scene)
 
@@ -152,10 +170,13 @@ def test_after_a_cut_it_grows_by_one_up_to_what_was_too_much_and_waits_there(url
         await window(fleet, "probe", 5, FINE)
         assert await fleet.learnt() == 6
 
-        # Which is too much once again: the next hold is twice as long.
+        # Which is too much once again, and again: the next hold is twice as long.
         for number in range(6):
             await fleet[0].admit(ticket(number), limits(), soon(1))
         await fleet[0].settle(ticket(5), THROTTLED)
+        assert await fleet.learnt() == 6
+        await fleet[0].admit(ticket(6), limits(), soon(1))
+        await fleet[0].settle(ticket(6), THROTTLED)
         assert await fleet.redis.hmget(STATE, "limit", "ceiling", "hold_us") == [
             "5",
             "5",
@@ -168,9 +189,10 @@ def test_after_a_cut_it_grows_by_one_up_to_what_was_too_much_and_waits_there(url
 def test_what_one_model_bears_says_nothing_about_another(url: str) -> None:
     async def scene(fleet: Fleet) -> None:
         await fleet.limit(10)
-        judge = ticket("judge", model="judge")
-        await fleet[0].admit(judge, limits(), soon(1))
-        await fleet[0].settle(judge, THROTTLED)
+        for number in range(2):
+            judge = ticket(f"judge {number}", model="judge")
+            await fleet[0].admit(judge, limits(), soon(1))
+            await fleet[0].settle(judge, THROTTLED)
         assert await fleet.learnt() == 10
         assert await fleet.learnt("judge") == 1
 

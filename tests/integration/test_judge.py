@@ -296,4 +296,7 @@ def test_every_rung_of_the_ladder_gives_a_score(
     found = verdicts(empty_url, standin, job(run_id, how=how))
 
     assert 0 < found.mean < 1
-    assert standin.control("received")["count"] == 1
+    # A model without a format to keep to may have to be asked once more.
+    assert standin.control("received")["count"] in (
+        {1} if reply_format == "json_schema" else {1, 2}
+    )

@@ -18,8 +18,9 @@ local COOL_DOWN_US = 100000
 -- A level that proved too high is tried again after this time, then after twice as long.
 local HOLD_US, LONGEST_HOLD_US = 30000000, 240000000
 -- A call that was refused with so many in flight is no reason to cut, if of those that left with as
--- many or more this many times as many came back well: then it is the other side that is busy.
-local EVIDENCE, EVIDENCE_WINDOW_S = 4, 30
+-- many or more this many times as many came back well: then it is the other side that is busy. And
+-- one alone is none: what is too much is refused again.
+local EVIDENCE, EVIDENCE_WINDOW_S, REFUSALS = 4, 30, 2
 -- In use: this share of the limit.
 local USED = 0.9
 local ADAPTIVE_TTL_S = 3600
@@ -91,7 +92,11 @@ end
 -- Refused at a level or below it, against fine at that level or above.
 local function bears(level)
   count('no', level)
-  return sum('ok', level, 1/0) >= EVIDENCE * sum('no', 0, level)
+  if sum('ok', level, 1/0) >= EVIDENCE * sum('no', 0, level) then
+    redis.call('HINCRBY', levels, 'no:' .. level, -1)
+    return true
+  end
+  return sum('no', 0, 1/0) < REFUSALS
 end
 
 -- Adaptive concurrency: double, then add one, while what left with the limit in use comes back well;
