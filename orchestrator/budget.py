@@ -1,6 +1,7 @@
 """Money: what a run may cost before it starts, and what it has cost so far."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from redis import Redis
@@ -116,6 +117,29 @@ def spending(redis: Redis, run: str) -> Spending:
         calls=nano("calls"),
         faults={str(name): int(faults[name]) for name in sorted(faults)},
     )
+
+
+def saved_ledger(redis: Redis, run: str) -> dict[str, dict[str, int]]:
+    """The fleet's ledger of a run as JSON values, for a checkpoint."""
+    keys = RunKeys(run)
+    found = {"money": redis.hgetall(keys.money), "faults": redis.hgetall(keys.faults)}
+    return {name: {str(k): int(v) for k, v in rows.items()} for name, rows in found.items()}
+
+
+def restore_ledger(redis: Redis, run: str, saved: Mapping[str, Mapping[str, int]]) -> None:
+    """Give a server that knows nothing of the run's money what a checkpoint knew.
+
+    What was reserved then is in doubt now: it counts as perhaps paid.
+    """
+    keys = RunKeys(run)
+    if redis.exists(keys.money) or not saved.get("money"):
+        return
+    money = Counter[str]()
+    for name, amount in saved["money"].items():
+        money[name.replace("reserved:", "perhaps:")] += amount
+    for key, rows in ((keys.money, money), (keys.faults, saved.get("faults", {}))):
+        for name, amount in rows.items():
+            redis.hset(key, name, str(amount))
 
 
 class _Cost(NamedTuple):

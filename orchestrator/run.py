@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from orchestrator import advantages, data, groups, update
-from orchestrator.budget import spending
+from orchestrator.budget import saved_ledger, spending
 from orchestrator.dispatch import Dispatcher
 from orchestrator.evaluation import Comparison, Evaluation, compare, evaluate
 from orchestrator.inputs import Inputs
@@ -74,7 +74,9 @@ def train(run: Run) -> Outcome:
         metrics = _report(run, step, weights, report, scored, time.monotonic() - started)
         if _due(inputs, step):
             after = _evaluated(run, weights, step)
-        run.directory.checkpoint(step, inputs.steps, encode_weights(weights))
+        ledger = saved_ledger(run.dispatcher.redis, run.directory.name)
+        state = {"weights": encode_weights(weights), "ledger": ledger}
+        run.directory.checkpoint(step, inputs.steps, state)
         run.store.commit(weights, step, metrics)
         run.dispatcher.close(step, [group.id for group in scored])
     return _outcome(run, weights, before, after)

@@ -14,7 +14,8 @@ from typing import Any
 
 from orchestrator.evaluation import Evaluation
 from orchestrator.inputs import Inputs
-from shared.errors import EnvironmentNotReady, UsageError
+from orchestrator.store import decode_weights
+from shared.errors import EnvironmentNotReady, RunFailed, UsageError
 
 #: Checkpoints that stay beside one in every tenth of the run.
 NEWEST_CHECKPOINTS = 3
@@ -161,8 +162,11 @@ class RunDirectory:
     def newest_checkpoint(self) -> tuple[int, Any] | None:
         """The step and the state of the newest checkpoint that can be read, or None."""
         for path in sorted((self.path / "checkpoints").glob("*.json"), reverse=True):
-            with contextlib.suppress(OSError, ValueError):
-                return int(path.stem), json.loads(path.read_text(encoding="utf-8"))
+            with contextlib.suppress(OSError, ValueError, RunFailed):
+                state = json.loads(path.read_text(encoding="utf-8"))
+                if isinstance(state, dict) and {"weights", "ledger"} <= state.keys():
+                    decode_weights(state["weights"])
+                    return int(path.stem), state
         return None
 
     def keep_evaluation(self, evaluation: Evaluation) -> None:

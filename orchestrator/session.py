@@ -9,8 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from orchestrator import run
-from orchestrator.budget import spending
+from orchestrator.budget import restore_ledger, spending
 from orchestrator.config import RunConfig
 from orchestrator.engine import Engine, check_rewards, engine
 from orchestrator.inputs import Inputs, prepare
@@ -49,9 +51,16 @@ def resume(runs_dir: Path, ref: str, max_cost_usd: float | None = None) -> Sessi
     ``max_cost_usd`` replaces the run's cap.
     """
     directory = RunDirectory.find(runs_dir, ref)
-    config = RunConfig.model_validate(directory.read_json("config.json"))
-    kept = directory.read_json("inputs.json")
-    copies = {role: str(directory.path / entry["copy"]) for role, entry in kept.items()}
+    try:
+        config = RunConfig.model_validate(directory.read_json("config.json"))
+        kept = directory.read_json("inputs.json")
+        copies = {role: str(directory.path / entry["copy"]) for role, entry in kept.items()}
+        _ = copies["train"]
+    except (ValidationError, LookupError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{directory.path}: config.json or inputs.json is not what a run wrote"
+            f" ({type(error).__name__}); the run cannot go on, start a new one with its data"
+        ) from None
     config = config.model_copy(
         update={
             "data": copies["train"],
@@ -117,10 +126,12 @@ def _restore(store: Store, session: Session) -> int:
     """
     head = store.head()
     step, state = session.directory.newest_checkpoint() or (0, None)
+    if state is not None:
+        restore_ledger(store.redis, session.directory.name, state["ledger"])
     if head is None and state is None:
         store.begin(initial_weights(session.inputs), 1)
     elif state is not None and (head is None or head.next_step <= step):
-        store.restore(decode_weights(state), step + 1)
+        store.restore(decode_weights(state["weights"]), step + 1)
     first = store.next_step()
     session.directory.trim(first)
     return first

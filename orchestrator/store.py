@@ -43,7 +43,7 @@ class Store:
     def __init__(self, redis: Redis, run: str, alone: bool = False) -> None:
         """``alone``: nobody else can reach this server, so that an old fence is a dead one's."""
         self._alone = alone
-        self._redis = redis
+        self.redis = redis
         self._run = run
         self._keys = RunKeys(run)
         self._token = json.dumps(
@@ -61,8 +61,8 @@ class Store:
 
     def __enter__(self) -> "Store":
         if self._alone:
-            self._redis.delete(self._keys.fence)
-        while not self._redis.set(self._keys.fence, self._token, nx=True, px=FENCE_TTL_S * 1000):
+            self.redis.delete(self._keys.fence)
+        while not self.redis.set(self._keys.fence, self._token, nx=True, px=FENCE_TTL_S * 1000):
             self._await_silence()
         self._renewer.start()
         return self
@@ -70,9 +70,9 @@ class Store:
     def _await_silence(self) -> None:
         """Wait until the fence expires; Fenced as soon as its owner is seen to renew it."""
         left = FENCE_TTL_S * 1000
-        while (now_left := int(self._redis.pttl(self._keys.fence))) > 0:
+        while (now_left := int(self.redis.pttl(self._keys.fence))) > 0:
             if now_left > left:
-                held = json.loads(str(self._redis.get(self._keys.fence) or "{}"))
+                held = json.loads(str(self.redis.get(self._keys.fence) or "{}"))
                 raise Fenced(
                     f"run {self._run} is owned by process {held.get('pid')} on {held.get('host')}"
                     f" since {held.get('since')}; wait until it ends, or stop it"
@@ -96,7 +96,7 @@ class Store:
 
     def head(self) -> Head | None:
         """Where the run stands; None if Redis does not know it."""
-        found = self._redis.hmget(self._keys.head, ["version", "next_step"])
+        found = self.redis.hmget(self._keys.head, ["version", "next_step"])
         if found[0] is None or found[1] is None:
             return None
         return Head(int(found[0]), int(found[1]))
@@ -109,7 +109,7 @@ class Store:
     def weights(self) -> Weights:
         """The newest weights. Raises RunFailed if Redis has none or they cannot be read."""
         head = self.head()
-        text = head and self._redis.hget(self._keys.weights, str(head.version))
+        text = head and self.redis.hget(self._keys.weights, str(head.version))
         if not text:
             raise RunFailed(f"Redis has no weights of run {self._run}")
         try:

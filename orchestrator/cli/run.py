@@ -26,6 +26,8 @@ class Shown(NamedTuple):
     as_json: bool
     no_live: bool
     flower: bool
+    #: The plan was shown already, to ask whether to start.
+    told: bool = False
 
 
 @click.command()
@@ -51,7 +53,7 @@ def run(
 
     Without any option: the built-in examples, domains and template engine, on an embedded server.
     """
-    from orchestrator.session import resume
+    from orchestrator.session import begin, resume
     from shared.settings import checked_redis_url, redis_url
 
     server = redis_url() if url is None else checked_redis_url(url, "--redis")
@@ -64,7 +66,11 @@ def run(
     if dry_run:
         _show_dry_run(resolved, as_json)
         return
-    _play(_begin(resolved, server, yes), server, shown)
+    inputs, models = _checked(resolved, server)
+    ask = bool(models.all()) and not yes and sys.stdin.isatty()
+    if ask:
+        _confirm(inputs, models)
+    _play(begin(inputs, models), server, shown._replace(told=ask))
 
 
 def _refuse_beside_resume(options: dict[str, Any]) -> None:
@@ -79,19 +85,15 @@ def _refuse_beside_resume(options: dict[str, Any]) -> None:
         )
 
 
-def _begin(resolved: "Resolved", server: str | None, yes: bool) -> "Session":
+def _checked(resolved: "Resolved", server: str | None) -> "tuple[Inputs, Models]":
     from orchestrator.embedded import check_server
     from orchestrator.inputs import prepare
     from orchestrator.preflight import preflight
-    from orchestrator.session import begin
 
     inputs = prepare(resolved.config)
     if server:
         check_server(server)
-    models = preflight(resolved.config)
-    if models.all() and not yes and sys.stdin.isatty():
-        _confirm(inputs, models)
-    return begin(inputs, models)
+    return inputs, preflight(resolved.config)
 
 
 def _confirm(inputs: "Inputs", models: "Models") -> None:
@@ -137,7 +139,8 @@ def _play(session: "Session", server: str | None, shown: Shown) -> None:
 
     def started(machine: "Engine", first: int) -> None:
         click.echo(_title(session, first), err=True)
-        for line in header(inputs, session.models, machine.description):
+        told = [f"  engine   {machine.description}"]
+        for line in told if shown.told else header(inputs, session.models, machine.description):
             click.echo(line, err=True)
         if shown.flower:
             stack.enter_context(_flower(machine.url, directory.path / "logs" / "latest"))

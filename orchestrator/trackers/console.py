@@ -20,6 +20,7 @@ SPARKS = "▁▂▃▄▅▆▇█"
 #: Seconds between two plain lines.
 PLAIN_INTERVAL_S = 5.0
 SPARKLINE_LENGTH = 24
+PAID_ROLES = ("generate", "judge", "eval")
 
 
 class Console:
@@ -111,6 +112,7 @@ class Console:
             f"{clipped}  groups without signal {m['frac_reward_zero_std']:.0%}"
         )
         self._line["time"] = _times(m)
+        self._line["cost"] = _cost(m)
         self._line["sample"] = self._sample(groups)
         self._warn_of_change(report.step, groups)
         self._bar.update(self._task, completed=report.step, left=self._left(report.step))
@@ -167,6 +169,7 @@ class Console:
         return (
             f"step {step}/{self._steps}  reward {self._rewards[-1]:.3f}{held_out}"
             f"  {self._line['policy']}  calls {self._done:,} ok · {self._failed} failed"
+            f"{'  cost ' + self._line['cost'] if self._line['cost'] else ''}"
         )
 
     def _view(self) -> Rows:
@@ -175,7 +178,7 @@ class Console:
             rows.append(self._row("reward", f"{self._rewards[-1]:.3f} {sparkline(self._rewards)}"
                                             f"  (start {self._rewards[0]:.3f})"
                                             + self._held_out_words()))  # fmt: skip
-        for name in ("parts", "policy", "calls", "time", "sample"):
+        for name in ("parts", "policy", "calls", "cost", "time", "sample"):
             if self._line.get(name):
                 rows.append(self._row(name, self._line[name]))
         return Rows(*rows)  # type: ignore[arg-type]
@@ -195,6 +198,15 @@ def sparkline(values: list[float]) -> str:
     low, high = min(shown), max(shown)
     scale = (len(SPARKS) - 1) / (high - low) if high > low else 0.0
     return "".join(SPARKS[round((value - low) * scale)] for value in shown)
+
+
+def _cost(m: Mapping[str, float | int | None]) -> str:
+    """Dollars by role so far; empty where nothing is paid for."""
+    if not m.get("calls"):
+        return ""
+    roles = " · ".join(f"{role} ${m[f'cost/{role}'] or 0:.3f}" for role in PAID_ROLES)
+    faulty = f"    {m['calls/faulty']} faulty calls" if m["calls/faulty"] else ""
+    return f"${m['cost/total'] or 0:.3f} ({roles}){faulty}"
 
 
 def _times(m: Mapping[str, float | int | None]) -> str:

@@ -1,0 +1,71 @@
+"""A run directory with damaged files: a clear error or a clean fall-back, never a traceback."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.running import json_lines, orchestrator
+
+SMALL = ("--steps=3", "--set=batch_size=2", "--set=group_size=4", "--set=eval_samples=1")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    ended = orchestrator("run", *SMALL, cwd=folder)
+    assert ended.code == 0, ended.err
+    return (folder / "runs" / "latest").resolve()
+
+
+@pytest.fixture
+def damaged(finished: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / "runs" / finished.name
+    shutil.copytree(finished, copy, symlinks=True)
+    return copy
+
+
+def resumed(run: Path) -> tuple[int, str]:
+    ended = orchestrator("run", "--resume", run.name, cwd=run.parents[1])
+    assert "Traceback" not in ended.err
+    return ended.code, ended.err
+
+
+@pytest.mark.parametrize("name", ["config.json", "inputs.json"])
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"seed": "x"}', "\x00\xff"])
+def test_a_config_that_is_none_is_refused_by_name(damaged: Path, name: str, content: str) -> None:
+    (damaged / name).write_text(content)
+
+    code, said = resumed(damaged)
+
+    assert code == 2
+    assert name in said
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", '{"weights": 1, "ledger": {}}', "null"])
+def test_behind_a_broken_checkpoint_stands_the_one_before_it(damaged: Path, content: str) -> None:
+    before = (damaged / "policy.json").read_bytes()
+    newest = max((damaged / "checkpoints").iterdir())
+    newest.write_text(content)
+    (damaged / "policy.json").unlink()
+
+    code, said = resumed(damaged)
+
+    assert code == 0, said
+    assert "at step 3/3" in said
+    assert (damaged / "policy.json").read_bytes() == before
+
+
+def test_broken_rows_are_dropped_and_whole_ones_stay(damaged: Path) -> None:
+    rows = (damaged / "rollouts.jsonl").read_text()
+    (damaged / "rollouts.jsonl").write_text(rows + '{"step": 9, "gro')
+    (damaged / "metrics.jsonl").write_text(
+        "garbage\n" + (damaged / "metrics.jsonl").read_text() + "[]\n"
+    )
+
+    code, said = resumed(damaged)
+
+    assert code == 0, said
+    assert (damaged / "rollouts.jsonl").read_text() == rows
+    steps = [row["step"] for row in json_lines((damaged / "metrics.jsonl").read_text())]
+    assert steps == [0, 1, 2, 3, 3]
