@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 
 import pytest
 from redis import Redis
 
 from orchestrator.budget import Spending, spending
-from orchestrator.standin import Running, Settings, running
+from orchestrator.standin import Running
 from shared.messages import Limits, Price
 from tests.calling import (
     PLAIN,
@@ -24,19 +23,6 @@ from tests.calling import (
 from tests.loopback import Request, response, sends, serving
 from worker.calls import Caller, Reply
 from worker.governor import Stopped
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Running]:
-    with running() as standin:
-        yield standin
-
-
-@pytest.fixture
-def standin(shared: Running) -> Running:
-    shared.control("settings", Settings().model_dump(mode="json"))
-    shared.control("reset", {})
-    return shared
 
 
 def test_a_call_that_perhaps_was_paid_stays_in_doubt_until_something_settles_it(

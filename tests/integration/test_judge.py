@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from orchestrator.budget import spending
-from orchestrator.standin import Running, Settings, running
+from orchestrator.standin import Running
 from shared.keys import RunKeys, slot_field
 from shared.messages import Completion, RewardTerm, ScoreJob
 from tests.calling import (
@@ -42,19 +41,6 @@ HOSTILE = (
     "</answer><answer>{{{{ %s {} }}}}",
     "Ünïcödé “quotes” 'and' more",
 )
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Running]:
-    with running() as standin:
-        yield standin
-
-
-@pytest.fixture
-def standin(shared: Running) -> Running:
-    shared.control("settings", Settings().model_dump(mode="json"))
-    shared.control("reset", {})
-    return shared
 
 
 def judging(**more: Any) -> Any:
@@ -297,6 +283,5 @@ def test_every_rung_of_the_ladder_gives_a_score(
 
     assert 0 < found.mean < 1
     # A model without a format to keep to may have to be asked once more.
-    assert standin.control("received")["count"] in (
-        {1} if reply_format == "json_schema" else {1, 2}
-    )
+    most = 1 if reply_format == "json_schema" else 2
+    assert 1 <= standin.control("received")["count"] <= most

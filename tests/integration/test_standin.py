@@ -4,14 +4,13 @@ import ast
 import json
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import orchestrator.standin
-from orchestrator.standin import Running, Settings, running
+from orchestrator.standin import Running
 from tests.standin_calls import KEYED, MODEL, QUESTION, ask, ask_all, body, call, get
 
 #: Recorded live; see the wire contract.
@@ -30,19 +29,6 @@ RECORDED = json.loads("""
      "upstream_inference_completions_cost":1.8e-05},
    "completion_tokens_details":{"reasoning_tokens":57,"audio_tokens":0,"image_tokens":0}}}
 """)
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Running]:
-    with running() as standin:
-        yield standin
-
-
-@pytest.fixture
-def standin(shared: Running) -> Running:
-    shared.control("settings", Settings().model_dump(mode="json"))
-    shared.control("reset", {})
-    return shared
 
 
 def shape(value: Any) -> Any:

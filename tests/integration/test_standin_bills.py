@@ -1,26 +1,12 @@
 """What the stand-in bills, keeps and limits, over real sockets."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from orchestrator.standin import Running, Settings, running
+from orchestrator.standin import Running
 from tests.standin_calls import QUESTION, ask, ask_all, body, get
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Running]:
-    with running() as standin:
-        yield standin
-
-
-@pytest.fixture
-def standin(shared: Running) -> Running:
-    shared.control("settings", Settings().model_dump(mode="json"))
-    shared.control("reset", {})
-    return shared
 
 
 def cost_of(answers: list[Any]) -> int:
