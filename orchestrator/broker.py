@@ -19,6 +19,8 @@ PUBLISH_BATCH = 1000
 PATIENCE_S = 60.0
 #: Seconds that the workers have to load the reward functions.
 CHECK_TIMEOUT_S = 10.0
+#: A question may get lost when the server or the workers start again just then.
+CHECKS = 4
 
 
 class BrokerAway(EnvironmentNotReady):
@@ -43,23 +45,28 @@ class Broker:
     def check_rewards(
         self, terms: list[dict[str, Any]], columns: list[str], workers: int
     ) -> list[str]:
-        """What is wrong with the reward terms, in words, on any of the workers."""
-        answers = _patiently(
-            lambda: self._app.control.broadcast(
-                "check_rewards",
-                arguments={"terms": terms, "columns": columns},
-                reply=True,
-                timeout=CHECK_TIMEOUT_S,
-                limit=workers,
+        """What is wrong with the reward terms, in words, on any of the workers.
+
+        Raises EnvironmentNotReady if none of them answers.
+        """
+        answers = None
+        for _ in range(CHECKS):
+            answers = answers or _patiently(
+                lambda: self._app.control.broadcast(
+                    "check_rewards",
+                    arguments={"terms": terms, "columns": columns},
+                    reply=True,
+                    timeout=CHECK_TIMEOUT_S,
+                    limit=workers,
+                )
             )
-        )
+        if not answers:
+            raise EnvironmentNotReady("no worker answered when asked to load the reward functions")
         problems: dict[str, None] = {}
-        for answer in answers or []:
+        for answer in answers:
             for reply in answer.values():
                 found = reply.get("problems") or ([str(reply["error"])] if "error" in reply else [])
                 problems.update(dict.fromkeys(found))
-        if not answers:
-            return ["no worker answered when asked to load the reward functions"]
         return list(problems)
 
     def _publish(self, groups: Sequence[OpenGroup]) -> None:
