@@ -180,7 +180,7 @@ def test_a_cancelled_call_leaves_no_permit_and_counts_as_perhaps_paid(
 def test_64_calls_are_on_the_way_at_the_same_time_and_never_more(
     empty_url: str, empty_redis: Redis, run_id: str, standin: Running
 ) -> None:
-    standin.control("settings", {"latency_ms": 100})
+    standin.control("settings", {"latency_ms": 500})
 
     async def scene(caller: Caller) -> None:
         asks = [asked(run_id, slot, limits=Limits(max_inflight=64)) for slot in range(256)]
@@ -189,7 +189,5 @@ def test_64_calls_are_on_the_way_at_the_same_time_and_never_more(
 
     play(empty_url, standin.base_url, scene)
     received = standin.control("received")
-    assert received["count"] == 256
-    # The server sees an answer that is on its way back as ended.
-    assert 56 <= received["peak_generating"] <= 64
+    assert (received["count"], received["peak_generating"]) == (256, 64)
     assert_equal_to_the_last_nano_dollar(empty_redis, run_id, standin)
