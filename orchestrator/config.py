@@ -115,6 +115,8 @@ class RunConfig(Knobs):
     """Worker processes of the embedded engine."""
     worker_groups: Annotated[int, Field(ge=1, le=1024)] = 16
     """Groups that one embedded worker has in hand at a time."""
+    worker_lease_s: Annotated[float, Field(ge=1, le=600)] = 6.0
+    """Seconds after which the groups of an embedded worker that died go to others."""
     worker_grace_s: Seconds = 45.0
     """Seconds without a living worker after which a run stops, resumable."""
     runs_dir: str = "runs"

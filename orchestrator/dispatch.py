@@ -18,7 +18,7 @@ from orchestrator.interrupts import Interrupted, Interrupts
 from orchestrator.ledger import GroupJob, OpenGroup, Progress, SlotResult
 from shared.errors import EnvironmentNotReady, RunStopped
 from shared.fleet import live_workers
-from shared.keys import JOB_TTL_S, Role, RunKeys, slot_field
+from shared.keys import CLOSED, JOB_TTL_S, Role, RunKeys, slot_field
 from shared.messages import Completion, Failure, GenerateJob, Reward, ScoreJob
 
 #: Seconds between two looks at leases and workers.
@@ -107,7 +107,7 @@ class Dispatcher:
         while open_groups:
             now = time.monotonic()
             if now >= end:
-                self._cut |= {(g.job.generate.step, name) for name, g in open_groups.items()}
+                self._cut_off(open_groups)
                 break
             if self._interrupts.came:
                 self._drain(groups, open_groups, workers, observe)
@@ -128,6 +128,19 @@ class Dispatcher:
         observe(self._progress(groups.values(), workers))
         return {name: group.results() for name, group in groups.items()}
 
+    def _cut_off(self, open_groups: Mapping[str, OpenGroup]) -> None:
+        """Let the calls in flight end, to be kept as late results, and no other begin."""
+        self._cut |= {(group.job.generate.step, name) for name, group in open_groups.items()}
+        pipe = self.redis.pipeline(transaction=False)
+        for key in self._leases(open_groups.values()):
+            pipe.set(key, CLOSED, ex=JOB_TTL_S)
+        pipe.execute()
+
+    def _leases(self, groups: Iterable[OpenGroup]) -> list[str]:
+        jobs = [group.job.generate for group in groups]
+        roles: tuple[Role, ...] = ("generate", "score")
+        return [self._keys.lease(job.step, job.group, role) for job in jobs for role in roles]
+
     def _write(self, groups: Iterable[OpenGroup]) -> None:
         pipe = self.redis.pipeline(transaction=False)
         for group in groups:
@@ -145,12 +158,27 @@ class Dispatcher:
         if self._cursor is None:
             last = self.redis.xrevrange(self._keys.events, count=1)
             self._cursor = str(last[0][0]) if last else "0-0"
+        leases = self._leases(groups.values())
+        holders = zip(leases, self.redis.mget(leases), strict=True)
+        if closed := [lease for lease, holder in holders if holder == CLOSED]:
+            # The step was cut and then not committed: it is done again.
+            self.redis.delete(*closed)
         pipe = self.redis.pipeline(transaction=False)
         for group in groups.values():
             pipe.hgetall(self._keys.slots(group.job.generate.step, group.job.generate.group))
         for group, found in zip(groups.values(), pipe.execute(), strict=True):
             for field_name, value in found.items():
-                group.take(field_name, value)
+                self._take_back(group, field_name, value)
+
+    def _take_back(self, group: OpenGroup, field_name: str, value: str) -> None:
+        try:
+            group.take(field_name, value)
+        except ValueError:
+            # Kept aside as it is, and its slot is done again.
+            job = group.job.generate
+            entry = {"step": str(job.step), "group": job.group, "field": field_name}
+            self._late.append({**entry, "result": value})
+            self.redis.hdel(self._keys.slots(job.step, job.group), field_name)
 
     def _advance(self, group: OpenGroup) -> OpenGroup:
         if group.role == "generate" and group.generation_done():
@@ -192,13 +220,22 @@ class Dispatcher:
                 self._cursor = entry_id
                 if "stop" in entry:
                     raise RunStopped(entry["stop"], entry["sentence"])
-                group = groups.get(entry["group"])
-                if group and int(entry["step"]) == group.job.generate.step:
-                    group.take(entry["field"], entry["result"])
+                group = groups.get(entry.get("group", ""))
+                if group and entry["step"] == str(group.job.generate.step):
+                    self._take(group, entry["field"], entry["result"])
                     touched.add(entry["group"])
                 else:
                     self._late.append(dict(entry))
         return touched
+
+    def _take(self, group: OpenGroup, field_name: str, result: str) -> None:
+        try:
+            group.take(field_name, result)
+        except ValueError as error:
+            raise EnvironmentNotReady(
+                f"a worker wrote a result that cannot be read ({group.job.label}: {error});"
+                " run the same version everywhere, see: orchestrator doctor"
+            ) from None
 
     def _move_on(self, open_groups: dict[str, OpenGroup], touched: set[str]) -> None:
         ready = []
@@ -236,6 +273,8 @@ class Dispatcher:
                 group.attempt, group.leased, group.bare_ticks = group.attempt + 1, False, 0
                 lost.append(group)
         self.resubmitted += len(lost)
+        # A server that lost its last second may have lost their jobs too.
+        self._write(lost)
         self._broker.submit(lost)
 
     def _progress(self, groups: Iterable[OpenGroup], workers: int) -> Progress:

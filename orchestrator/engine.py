@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from redis import Redis
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
-from redis.retry import Retry
 
 from orchestrator.broker import Broker
 from orchestrator.config import RunConfig
@@ -18,6 +15,7 @@ from orchestrator.interrupts import Interrupts
 from shared.errors import EnvironmentNotReady, UsageError
 from shared.fleet import live_workers
 from shared.messages import RewardTerm
+from shared.patience import patient
 from shared.queue import celery_app
 from shared.settings import redacted
 
@@ -62,7 +60,8 @@ def engine(
         with _joined(config, run, url, interrupts) as (broker, dispatcher):
             yield Engine(broker, dispatcher, url, description, workers, None)
         return
-    with Embedded(state, logs, config.workers, config.worker_groups) as cluster:
+    crew = (config.workers, config.worker_groups, config.worker_lease_s)
+    with Embedded(state, logs, *crew) as cluster:
         plural = "worker" if config.workers == 1 else "workers"
         description = (
             f"embedded Valkey {cluster.version} + {config.workers} {plural}"
@@ -91,9 +90,7 @@ def _joined(
         decode_responses=True,
         socket_timeout=10,
         socket_connect_timeout=5,
-        # Patient: a restart or a failover of the server is waited for, about a minute.
-        retry=Retry(ExponentialBackoff(cap=2, base=0.05), 32),
-        retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
+        retry=patient(),
     )
     app = celery_app(url)
     try:

@@ -8,10 +8,12 @@ from typing import NamedTuple
 from shared.keys import Role
 from shared.messages import Completion, Failure, FailureKind, GenerateJob, Reward, ScoreJob
 
-RESULTS: Mapping[str, type[Completion | Reward | Failure]] = {
-    "Completion": Completion,
-    "Reward": Reward,
-    "Failure": Failure,
+#: Role and type's name -> what a slot's result may be.
+RESULTS: Mapping[tuple[str, str], type[Completion | Reward | Failure]] = {
+    ("generate", "Completion"): Completion,
+    ("generate", "Failure"): Failure,
+    ("score", "Reward"): Reward,
+    ("score", "Failure"): Failure,
 }
 
 
@@ -72,11 +74,16 @@ class OpenGroup:
         return self.generation_done() and self.to_score() <= set(self.scored)
 
     def take(self, field_name: str, value: str) -> None:
+        """Note a slot's result. Raises ValueError for one that no worker of this version wrote."""
         role, _, slot = field_name.partition(":")
-        kind, payload = json.loads(value)
-        (self.generated if role == "generate" else self.scored)[int(slot)] = RESULTS[
-            kind
-        ].model_validate(payload)  # type: ignore[assignment]
+        if role.startswith("judge"):
+            return
+        try:
+            kind, payload = json.loads(value)
+            found = RESULTS[role, kind].model_validate(payload)
+            (self.generated if role == "generate" else self.scored)[int(slot)] = found  # type: ignore[assignment]
+        except (LookupError, TypeError) as error:
+            raise ValueError(f"{type(error).__name__} in {field_name}") from error
 
     def results(self) -> dict[int, SlotResult]:
         late = "the step's deadline passed"

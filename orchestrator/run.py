@@ -134,6 +134,7 @@ def _outcome(
 
 def _observer(run: Run, step: int, purpose: str) -> Callable[[Progress], None]:
     def observe(progress: Progress) -> None:
+        run.store.refuse_if_lost()
         for tracker in run.trackers:
             tracker.progress(step, purpose, progress)
 

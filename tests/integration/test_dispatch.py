@@ -157,11 +157,12 @@ def test_results_that_come_after_the_deadline_are_kept_and_expire_in_redis(
 ) -> None:
     # Given a step closed while a worker has its group in hand.
     dispatcher.collect([group_job(run_id, latency_s=1)], deadline_s=0.5)
-    assert not leases_are_free(redis, run_id)
+    assert redis.hlen(RunKeys(run_id).slots(1, "e001")) == 0
     dispatcher.close(1, ["e001"])
     assert dispatcher.take_late() == []
 
-    wait_until(lambda: leases_are_free(redis, run_id), 5, "the late worker done")
+    slots = RunKeys(run_id).slots(1, "e001")
+    wait_until(lambda: redis.hlen(slots) == 4, 5, "the late worker done")
     dispatcher.collect([group_job(run_id, group="e002")], deadline_s=20)
     late = dispatcher.take_late()
 
