@@ -85,6 +85,7 @@ def test_a_completion_and_its_cost_are_there_at_the_same_moment(
     async def scene(slots: Slots, caller: Caller) -> None:
         await generate_group(slots, providers(caller), await begun(slots, run_id))
 
+    empty_redis.config_resetstat()
     play(empty_url, standin, scene)
 
     kind, found = json.loads(empty_redis.hget(keys.slots(1, "e001"), "generate:0") or "")
