@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,14 +31,16 @@ class Worker(NamedTuple):
 
 
 @contextmanager
-def worker_process(url: str, folder: Path, name: str, *options: str) -> Iterator[Worker]:
+def worker_process(
+    url: str, folder: Path, name: str, *options: str, environment: Mapping[str, str] | None = None
+) -> Iterator[Worker]:
     """``python -m worker`` on the server at ``url``, from its first heartbeat on."""
     log = folder / f"{name}.log"
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "worker", "--name", name, "--groups", "8", *options],
             cwd=ROOT,
-            env=clean_environment(folder, {"REDIS_URL": url}),
+            env=clean_environment(folder, {"REDIS_URL": url, **(environment or {})}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
