@@ -71,9 +71,9 @@ class Store:
 
     def _await_silence(self) -> None:
         """Wait until the fence expires; Fenced as soon as its owner is seen to renew it."""
-        left = FENCE_TTL_S * 1000
-        while (now_left := int(self.redis.pttl(self._keys.fence))) > 0:
-            if now_left > left:
+        left, never_ends = FENCE_TTL_S * 1000, -1
+        while (now_left := int(self.redis.pttl(self._keys.fence))) > 0 or now_left == never_ends:
+            if now_left > left or now_left == never_ends:
                 raise Fenced(f"run {self._run} is owned by {self._owner()}; wait, or stop it")
             left = now_left
             time.sleep(0.25)

@@ -40,6 +40,8 @@ class Toll(NamedTuple):
     #: Calls that were on the wire at the kills.
     on_the_wire: int
     seconds: float
+    #: Answers that were paid for twice.
+    twice: int = 0
 
 
 def twin(folder: Path, settings: Sequence[str]) -> Path:
@@ -133,7 +135,7 @@ def paid_run(folder: Path, seed: int, kills: int) -> tuple[Toll, list[str]]:
         twice = standin.control("ledger?generations=0")["bodies_billed_more_than_once"]
     if twice > toll.on_the_wire:
         found.append(f"{twice} answers paid for twice, {toll.on_the_wire} on the wire at a kill")
-    return toll, found
+    return toll._replace(twice=twice), found
 
 
 def _start(
@@ -180,6 +182,8 @@ def main() -> None:
             kind = "paid" if seed % 2 else "twin"
             kills = ", ".join(f"{name} {count}" for name, count in sorted(toll.kills.items()))
             words = "; ".join(found[:3]) or "as if undisturbed"
+            if seed % 2:
+                words += f"; paid twice {toll.twice} of {toll.on_the_wire} on the wire"
             print(f"seed {seed} {kind}  {toll.seconds:5.1f} s  kills: {kills}  {words}", flush=True)
     sys.exit(1 if bad else 0)
 
