@@ -11,6 +11,7 @@ from redis import Redis
 
 from orchestrator.embedded import connect
 from shared.keys import WORKERS, RunKeys
+from tests.processes import wait_until
 from tests.running import SMALL, Ended, metrics, orchestrator, run_directories, started
 from tests.working import keys_of, worker_process
 
@@ -28,6 +29,11 @@ class Stopped(NamedTuple):
         return RunKeys(self.run.name)
 
 
+def slots_of_step_3(redis: Redis, run: str) -> list[str]:
+    """The keys with results of the step that was broken off."""
+    return [key for key in keys_of(redis, run) if ":slots:3:" in key]
+
+
 @pytest.fixture(scope="module")
 def stopped(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stopped]:
     folder, url = tmp_path_factory.mktemp("stopped"), f"{server}/3"
@@ -35,11 +41,11 @@ def stopped(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         slow = (*SMALL, "--no-live", "--set=template_latency_s=0.2", f"--redis={url}")
         with started("run", *slow, cwd=folder) as command:
             run = command.await_step(folder, 2)
+            wait_until(lambda: slots_of_step_3(redis, run.name), 5, "in the middle of step 3")
             command.process.send_signal(signal.SIGINT)
             assert command.end(20).code == 130
         with Redis.from_url(url) as raw:
             values = {key: raw.dump(key) for key in sorted(keys_of(redis, run.name))}
-        assert any(":slots:" in key for key in values), "stopped in the middle of a step"
         yield Stopped(run, url, redis, values)
 
 
@@ -68,8 +74,7 @@ FALLS_BACK: dict[str, Callable[[Redis, RunKeys], object]] = {
     "weights are of another type": lambda r, k: anything_but_a_hash(r, k.weights),
     "slots hold garbage": lambda r, k: [
         r.hset(key, field, "garbage")
-        for key in keys_of(r, k.run)
-        if ":slots:" in key
+        for key in slots_of_step_3(r, k.run)
         for field in ("generate:0", "score:0", "generate:x")
     ],
     "a worker of another world": lambda r, _: r.zadd(WORKERS, {"garbage": r.time()[0]}),
