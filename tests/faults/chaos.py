@@ -81,10 +81,12 @@ def disturbed(
                 break
             time.sleep(chance.uniform(1.0, 3.5))
             victim = chance.choice(sorted(VICTIMS))
+            if standin and chance.random() < 0.7:
+                _await_calls(standin, process)
             pid = _find(process.pid, victim, chance)
             if pid is None or process.poll() is not None:
                 continue
-            on_the_wire += standin.control("received?last=0")["generating"] if standin else 0
+            on_the_wire += _calls_on_the_wire(standin) if standin else 0
             os.kill(pid, signal.SIGKILL)
             suffered[victim] += 1
             killed = victim == "orchestrator"
@@ -125,7 +127,7 @@ def template_run(folder: Path, reference: Path, seed: int, kills: int) -> tuple[
 
 def paid_run(folder: Path, seed: int, kills: int) -> tuple[Toll, list[str]]:
     """A disturbed run of a paid model, compared with its bill."""
-    with standing_in(Settings(latency_ms=200, sigma=0.4, seed=seed)) as standin:
+    with standing_in(Settings(latency_ms=400, sigma=0.4, seed=seed)) as standin:
         environment = {
             "OPENROUTER_BASE_URL": standin.base_url,
             "OPENROUTER_API_KEY": DEFAULT_KEY,
@@ -136,6 +138,17 @@ def paid_run(folder: Path, seed: int, kills: int) -> tuple[Toll, list[str]]:
     if twice > toll.on_the_wire:
         found.append(f"{twice} answers paid for twice, {toll.on_the_wire} on the wire at a kill")
     return toll._replace(twice=twice), found
+
+
+def _calls_on_the_wire(standin: Running) -> int:
+    return int(standin.control("received?last=0")["generating"])
+
+
+def _await_calls(standin: Running, process: "subprocess.Popen[bytes]") -> None:
+    """Most kills shall hit calls, and not the quiet while the last kill is recovered from."""
+    end = time.monotonic() + 10
+    while not _calls_on_the_wire(standin) and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def _start(
