@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from shared.keys import Role
 from shared.messages import Completion, Failure, FailureKind, GenerateJob, Reward, ScoreJob
 
@@ -82,8 +84,12 @@ class OpenGroup:
             kind, payload = json.loads(value)
             found = RESULTS[role, kind].model_validate(payload)
             (self.generated if role == "generate" else self.scored)[int(slot)] = found  # type: ignore[assignment]
-        except (LookupError, TypeError) as error:
-            raise ValueError(f"{type(error).__name__} in {field_name}") from error
+        except ValidationError as error:
+            # Names of fields only: their values are private.
+            wrong = ", ".join(".".join(map(str, each["loc"])) for each in error.errors())
+            raise ValueError(f"{field_name} has a wrong {wrong}") from None
+        except (LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"{field_name} is no result ({type(error).__name__})") from None
 
     def results(self) -> dict[int, SlotResult]:
         late = "the step's deadline passed"

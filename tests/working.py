@@ -32,14 +32,19 @@ class Worker(NamedTuple):
 
 @contextmanager
 def worker_process(
-    url: str, folder: Path, name: str, *options: str, environment: Mapping[str, str] | None = None
+    url: str,
+    folder: Path,
+    name: str,
+    *options: str,
+    environment: Mapping[str, str] | None = None,
+    source: Path = ROOT,
 ) -> Iterator[Worker]:
     """``python -m worker`` on the server at ``url``, from its first heartbeat on."""
     log = folder / f"{name}.log"
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "worker", "--name", name, "--groups", "8", *options],
-            cwd=ROOT,
+            cwd=source,
             env=clean_environment(folder, {"REDIS_URL": url, **(environment or {})}),
             stdin=subprocess.DEVNULL,
             stdout=output,
