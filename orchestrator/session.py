@@ -94,7 +94,7 @@ def play(
     with _nothing_left_of_a_bad_start(session, state):
         logs = directory.attempt_logs()
         with engine(inputs.config, directory.name, url, state, logs, interrupts) as machine:
-            check_rewards(machine, inputs.rewards, inputs.columns)
+            check_rewards(machine, inputs.terms("eval"), inputs.columns)
             with Store(
                 machine.dispatcher.redis, directory.name, alone=machine.embedded is not None
             ) as store:
