@@ -52,6 +52,7 @@ async def _judged(caller: Caller, job: ScoreJob, completion: Completion) -> Rewa
         update={
             "judged": verdicts.scores,
             "rejudged": verdicts.again,
+            "asked_again": verdicts.asked_again,
             "cost_usd": verdicts.cost_usd,
         }
     )

@@ -8,6 +8,7 @@ from orchestrator.budget import Spending
 from orchestrator.heldout import verdicts
 from orchestrator.inputs import Inputs
 from orchestrator.paired import ENOUGH_PROMPTS, Comparison
+from orchestrator.report.explain import instrument_lines
 from orchestrator.rollouts import Weights
 from orchestrator.run import Outcome
 
@@ -88,6 +89,8 @@ def lines(inputs: Inputs, found: Mapping[str, Any], run: str) -> Iterator[str]:
     yield "  learnt   " + "  ".join(_move_words(m) for m in concepts)
     yield "           " + "  ".join(_move_words(m, several) for m in templates)
     yield from _cost_lines(found["cost"])
+    if found["instrument"] and found["instrument"]["judge"]:
+        yield from (f"  {line}" for line in instrument_lines(found["instrument"]))
     for alarm in found["alarms"]:
         yield f"  alarm    step {alarm['step']}: {alarm['words']}"
     if found["unmatched"]:

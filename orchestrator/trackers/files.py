@@ -93,6 +93,7 @@ class Files:
             "feedback": reward and reward.feedback,
             "judged": list(reward.judged) if reward else [],
             "rejudged": list(reward.rejudged) if reward else [],
+            "asked_again": reward.asked_again if reward else 0,
             "advantage": rollout.advantage,
             "failure": failure and failure.model_dump(exclude={"slot"}, mode="json"),
         }

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.config import RunConfig
-from orchestrator.stopping import StopReason, Stopping, plateau
+from orchestrator.stopping import Stopping, StopReason, plateau
 
 RISING = [0.4, 0.5, 0.6]
 
