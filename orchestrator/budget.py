@@ -76,27 +76,26 @@ def estimate(inputs: Inputs, models: Models) -> Estimate:
     config = inputs.config
     trained = inputs.steps * config.batch_size * config.group_size
     held_out = evaluations(inputs) * len(inputs.heldout) * config.eval_samples
-    judged = trained + held_out
+    completed = trained + held_out
+    judged_in_training = "judge" in config.rewards()
+    judged = completed if judged_in_training else held_out
     characters = _prompt_characters(inputs, models)
     free = models.generator.provider == "template"
     writing = _FREE if free else _call(models.generator, characters)
     answer = models.generator.max_tokens * USUAL_CHARACTERS
     judging = [_call(s, characters + answer + len(inputs.rubric)) for s in models.judges]
-    expected = _sum([writing.expected, *(j.expected for j in judging)])
-    ceiling = _sum([writing.ceiling, *(j.ceiling for j in judging)])
     twice = 1 + config.rejudge_fraction
-    judge_ceiling = _sum([j.ceiling for j in judging])
-    judge_expected = _sum([j.expected for j in judging])
-    extra_ceiling = None if judge_ceiling is None else judge_ceiling * (twice - 1)
-    extra_expected = None if judge_expected is None else judge_expected * (twice - 1)
-    slots = config.batch_size * config.group_size
-    per_slot = _sum([ceiling, extra_ceiling])
+    judge = _Cost(
+        _times(_sum([j.expected for j in judging]), twice),
+        _times(_sum([j.ceiling for j in judging]), twice),
+    )
+    slot = _sum([writing.ceiling, judge.ceiling if judged_in_training else 0.0])
     return Estimate(
-        generations=judged,
+        generations=completed,
         judgements=round(judged * len(models.judges) * twice),
-        expected_usd=_times(_sum([expected, extra_expected]), judged),
-        ceiling_usd=_times(per_slot, judged),
-        step_ceiling_usd=_times(per_slot, slots),
+        expected_usd=_sum([_times(writing.expected, completed), _times(judge.expected, judged)]),
+        ceiling_usd=_sum([_times(writing.ceiling, completed), _times(judge.ceiling, judged)]),
+        step_ceiling_usd=_times(slot, config.batch_size * config.group_size),
     )
 
 

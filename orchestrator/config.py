@@ -106,6 +106,13 @@ class RunConfig(Knobs):
     """Steps between two held-out evaluations; 0 = at the start and the end only."""
     eval_samples: PositiveInt = 4
     """Completions per held-out prompt and evaluation."""
+    eval_metrics: tuple[str, ...] = ()
+    """Reward functions that are measured on held-out completions and are not in the reward, so
+    that nothing is trained on them: built-in names, or module:function of your own."""
+    early_stopping_patience: Annotated[int, Field(ge=0)] = 0
+    """Evaluations in a row without a new best held-out reward that end training; 0 = off."""
+    max_minutes: Annotated[float, Field(gt=0)] | None = None
+    """Minutes after which training ends with the step in hand; empty = no limit."""
 
     step_deadline_s: Seconds = 600.0
     """A step closes after this many seconds with the groups that have at least 2 survivors."""
@@ -124,16 +131,13 @@ class RunConfig(Knobs):
 
     @model_validator(mode="after")
     def _rewards_fit(self) -> Self:
-        known = DEFAULT_REWARDS_JUDGED
-        for name in self.reward_funcs:
-            if self.reward_funcs.count(name) > 1:
-                raise ValueError(f"reward_funcs names {name!r} twice")
-            if name not in known and ":" not in name:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else "your own is module:function"
-                raise ValueError(
-                    f"reward_funcs names {name!r}, not built in ({', '.join(known)}); {hint}"
-                )
+        _check_names("reward_funcs", self.reward_funcs)
+        _check_names("eval_metrics", self.eval_metrics)
+        if doubled := sorted(set(self.eval_metrics) & set(self.rewards())):
+            raise ValueError(
+                f"eval_metrics names {doubled[0]!r}, which is in the reward; it would measure what"
+                " is trained on"
+            )
         names = self.reward_funcs or tuple(self._defaults())
         if len(self.reward_weights) not in {0, len(names)}:
             raise ValueError(
@@ -142,15 +146,16 @@ class RunConfig(Knobs):
             )
         if self.reward_weights and not any(self.reward_weights):
             raise ValueError("reward_weights are all 0; at least one part must count")
-        if stray := sorted(set(self.reward_options) - set(self.rewards())):
+        if stray := sorted(set(self.reward_options) - {*self.rewards(), *self.eval_metrics}):
             raise ValueError(f"reward_options for {stray[0]!r}, which is no part of the reward")
         return self
 
     @model_validator(mode="after")
     def _judge_fits(self) -> Self:
-        judging = "judge" in self.rewards()
+        judging = "judge" in {*self.rewards(), *self.eval_metrics}
         if judging and not self.judge_models:
-            raise ValueError("reward_funcs has 'judge', but judge_models is empty; name a model")
+            where = "reward_funcs" if "judge" in self.rewards() else "eval_metrics"
+            raise ValueError(f"{where} has 'judge', but judge_models is empty; name a model")
         if self.judge_models and not judging:
             raise ValueError("judge_models is set, but reward_funcs lacks 'judge'; add it")
         return self
@@ -166,10 +171,22 @@ class RunConfig(Knobs):
         return dict.fromkeys(names, 1.0)
 
     def _defaults(self) -> dict[str, float]:
-        return DEFAULT_REWARDS_JUDGED if self.judge_models else DEFAULT_REWARDS
+        judged = self.judge_models and "judge" not in self.eval_metrics
+        return DEFAULT_REWARDS_JUDGED if judged else DEFAULT_REWARDS
 
     def steps(self, prompts: int) -> int:
         """Updates of a run over so many training prompts."""
         if self.num_epochs is None:
             return self.max_steps
         return -(-self.num_epochs * prompts // self.batch_size)
+
+
+def _check_names(key: str, names: tuple[str, ...]) -> None:
+    known = DEFAULT_REWARDS_JUDGED
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{key} names {name!r} twice")
+        if name not in known and ":" not in name:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "your own is module:function"
+            raise ValueError(f"{key} names {name!r}, not built in ({', '.join(known)}); {hint}")

@@ -1,12 +1,11 @@
-"""Held-out reward of a policy, and the paired comparison of two evaluations.
+"""The held-out reward of a policy, or of the plain prompt without concepts.
 
-Held-out prompts never train and never select. The interval is a bootstrap over prompts, since the
-prompts, not the completions, are the sample that stands for the world.
+Held-out prompts never train.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal
 
 import numpy as np
 
@@ -16,21 +15,24 @@ from orchestrator.inputs import Inputs
 from orchestrator.ledger import Progress
 from orchestrator.preflight import Models
 from orchestrator.rollouts import Group, Weights
+from shared.messages import Reward
 
-RESAMPLES = 10_000
-CONFIDENCE = 0.95
+#: What is evaluated: the policy at the start, the prompt without concepts, the policy on the way,
+#: and the trained policy with draws that nothing was chosen by.
+Kind = Literal["initial", "plain", "interval", "final"]
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """The held-out reward of one policy version."""
 
+    kind: Kind
     step: int
     policy_version: int
     #: Held-out example id -> mean reward over its scored completions.
     rewards: Mapping[str, float]
-    #: Reward part -> mean over all scored completions.
-    parts: Mapping[str, float]
+    #: Reward part or eval metric -> held-out example id -> mean over its scored completions.
+    measures: Mapping[str, Mapping[str, float]]
     failed: int
     groups: tuple[Group, ...]
 
@@ -39,25 +41,10 @@ class Evaluation:
         """Mean over the prompts; None if no prompt has a reward."""
         return float(np.mean(list(self.rewards.values()))) if self.rewards else None
 
-
-class Comparison(NamedTuple):
-    """Two evaluations of the same prompts, paired."""
-
-    prompts: int
-    before: float
-    after: float
-    gain: float
-    low: float
-    high: float
-    wins: int
-    losses: int
-
     @property
-    def verdict(self) -> str:
-        """IMPROVED or WORSE if the interval excludes 0, else NO EVIDENCE."""
-        if self.low > 0:
-            return "IMPROVED"
-        return "WORSE" if self.high < 0 else "NO EVIDENCE"
+    def parts(self) -> dict[str, float]:
+        """Each reward part and eval metric: mean over the prompts."""
+        return {name: float(np.mean(list(by.values()))) for name, by in self.measures.items()}
 
 
 def evaluate(
@@ -67,68 +54,54 @@ def evaluate(
     dispatcher: Dispatcher,
     run: str,
     step: int,
-    greedy: bool,
+    kind: Kind,
     observe: Callable[[Progress], None] = lambda progress: None,
 ) -> Evaluation:
-    """Complete and score every held-out prompt ``eval_samples`` times under ``weights``."""
-    batch = [(f"eval-{example.id}", example) for example in inputs.heldout]
-    drawn = groups.draw(
-        inputs,
-        inputs.heldout_domains,
-        weights,
-        batch,
-        step,
-        inputs.config.eval_samples,
-        greedy=greedy,
-    )
+    """Complete and score every held-out prompt ``eval_samples`` times.
+
+    The initial policy draws its actions, a trained one takes its best, the plain prompt has none.
+    The draws and the sampling seeds are those of (kind, step): ``final`` shares none with the
+    evaluations that a run was stopped by.
+    """
+    drawn = _drawn(inputs, weights, step, kind)
     results = dispatcher.collect(
         groups.jobs(inputs, models, drawn, run, purpose="eval"),
         inputs.config.step_deadline_s,
         observe,
     )
     finished = groups.finish(drawn, results)
-    scored = [r.reward for group in finished for r in group.rollouts if r.reward is not None]
-    names = scored[0].parts if scored else {}
     return Evaluation(
+        kind=kind,
         step=step,
         policy_version=weights.version,
         rewards={g.example.id: float(g.rewards().mean()) for g in finished if g.survivors()},
-        parts={name: float(np.mean([reward.parts[name] for reward in scored])) for name in names},
+        measures=_measures(finished),
         failed=sum(r.reward is None for group in finished for r in group.rollouts),
         groups=finished,
     )
 
 
-def compare(before: Evaluation, after: Evaluation, seed: int) -> Comparison | None:
-    """The gain over the prompts that both have, with its interval; None below 2 prompts."""
-    shared = sorted(set(before.rewards) & set(after.rewards))
-    if len(shared) < 2:
-        return None
-    before_P = np.array([before.rewards[name] for name in shared])
-    after_P = np.array([after.rewards[name] for name in shared])
-    low, high = bootstrap_interval(after_P - before_P, seed)
-    return Comparison(
-        prompts=len(shared),
-        before=float(before_P.mean()),
-        after=float(after_P.mean()),
-        gain=float((after_P - before_P).mean()),
-        low=low,
-        high=high,
-        wins=int((after_P > before_P).sum()),
-        losses=int((after_P < before_P).sum()),
-    )
+def _drawn(inputs: Inputs, weights: Weights, step: int, kind: Kind) -> tuple[Group, ...]:
+    prefix = "eval" if kind in {"initial", "interval"} else kind
+    batch = [(f"{prefix}-{example.id}", example) for example in inputs.heldout]
+    domains, slots = inputs.heldout_domains, inputs.config.eval_samples
+    if kind == "plain":
+        return groups.plain(domains, weights, batch, step, slots)
+    greedy = kind != "initial"
+    return groups.draw(inputs, domains, weights, batch, step, slots, greedy=greedy)
 
 
-def bootstrap_interval(gain_P: "np.typing.NDArray[np.float64]", seed: int) -> tuple[float, float]:
-    """95% percentile interval of the mean of ``gain_P`` (P,), by resampling prompts.
+def _measures(finished: Sequence[Group]) -> dict[str, dict[str, float]]:
+    by_prompt = {
+        group.example.id: [r.reward for r in group.rollouts if r.reward is not None]
+        for group in finished
+    }
+    scored = {name: rewards for name, rewards in by_prompt.items() if rewards}
+    measures = dict.fromkeys(part for rewards in scored.values() for part in rewards[0].parts)
+    return {
+        part: {name: _mean(part, rewards) for name, rewards in scored.items()} for part in measures
+    }
 
-    Widened by sqrt(P / (P - 1)), since the bootstrap's variance is that much too small
-    (Efron & Tibshirani 1993, section 5.3).
-    """
-    size = len(gain_P)
-    generator = np.random.Generator(np.random.Philox(key=seed))
-    means = gain_P[generator.integers(0, size, (RESAMPLES, size))].mean(axis=1)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    centre, widen = gain_P.mean(), np.sqrt(size / (size - 1))
-    return float(centre + (low - centre) * widen), float(centre + (high - centre) * widen)
+
+def _mean(part: str, rewards: Sequence[Reward]) -> float:
+    return float(np.mean([reward.parts[part] for reward in rewards]))

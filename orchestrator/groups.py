@@ -3,17 +3,15 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
 
 from orchestrator import policy
-from orchestrator.inputs import Inputs
+from orchestrator.inputs import Inputs, Purpose
 from orchestrator.ledger import GroupJob, SlotResult
 from orchestrator.preflight import Models
 from orchestrator.prompts import slot_prompt
-from orchestrator.rollouts import Example, Group, Rollout, Weights
+from orchestrator.rollouts import PLAIN, Example, Group, Rollout, Weights
 from shared.messages import GenerateJob, ScoreJob
 
-Purpose = Literal["train", "eval"]
 Batch = Sequence[tuple[str, Example]]
 
 #: Characters of a prompt that Flower and logs may show.
@@ -36,6 +34,25 @@ def draw(
     """
     return tuple(
         _group(inputs, weights, name, example, domains[example.id], step, slots, greedy)
+        for name, example in batch
+    )
+
+
+def plain(
+    domains: Mapping[str, str], weights: Weights, batch: Batch, step: int, slots: int
+) -> tuple[Group, ...]:
+    """A group of ``slots`` prompts without concepts per (group id, example)."""
+    rollouts = tuple(Rollout(slot, PLAIN, 0.0) for slot in range(slots))
+    return tuple(
+        Group(
+            name,
+            step,
+            example,
+            domains[example.id],
+            weights.version,
+            weights.domains[domains[example.id]].params,
+            rollouts,
+        )
         for name, example in batch
     )
 
@@ -101,6 +118,8 @@ def _group(
 
 def _job(inputs: Inputs, models: Models, group: Group, run: str, purpose: Purpose) -> GroupJob:
     config, domain = inputs.config, inputs.domains[group.domain]
+    terms = inputs.terms(purpose)
+    judges = models.judges if any(term.name == "judge" for term in terms) else ()
     generate = GenerateJob(
         run=run,
         step=group.step,
@@ -129,9 +148,9 @@ def _job(inputs: Inputs, models: Models, group: Group, run: str, purpose: Purpos
         reference=group.example.reference,
         terms=domain.terms(),
         extra=dict(group.example.extra),
-        rewards=inputs.rewards,
-        judges=models.judges,
-        rubric=inputs.rubric if models.judges else "",
+        rewards=terms,
+        judges=judges,
+        rubric=inputs.rubric if judges else "",
         rejudge_fraction=config.rejudge_fraction,
         limits=models.limits,
         purpose=purpose,

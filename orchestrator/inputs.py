@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from orchestrator import data
 from orchestrator.config import RunConfig
@@ -13,6 +14,9 @@ from orchestrator.space import Space
 from orchestrator.text_files import read_text
 from shared.errors import UsageError
 from shared.messages import RewardTerm
+
+#: What a completion is for.
+Purpose = Literal["train", "eval"]
 
 BUILTIN_RUBRIC = Path(__file__).parent / "builtin" / "rubric.md"
 
@@ -34,6 +38,8 @@ class Inputs:
     #: Sentences about examples that match several domains equally well.
     ties: tuple[str, ...]
     rewards: tuple[RewardTerm, ...]
+    #: Measured on held-out completions, and no part of the reward.
+    eval_metrics: tuple[RewardTerm, ...]
     #: What the judges look for, if there are any.
     rubric: str
     #: Extra columns of the data, for rewards.
@@ -45,6 +51,10 @@ class Inputs:
     def steps(self) -> int:
         """Updates of the whole run."""
         return self.config.steps(len(self.train))
+
+    def terms(self, purpose: Purpose) -> tuple[RewardTerm, ...]:
+        """What a completion is scored by: held-out ones by the eval metrics too, at weight 0."""
+        return self.rewards + (self.eval_metrics if purpose == "eval" else ())
 
 
 def prepare(config: RunConfig) -> Inputs:
@@ -84,6 +94,7 @@ def prepare(config: RunConfig) -> Inputs:
         unmatched=(*lost, *lost_heldout),
         ties=ties,
         rewards=reward_terms(config),
+        eval_metrics=tuple(_term(config, name, 0.0) for name in config.eval_metrics),
         rubric=_rubric(config),
         columns=tuple(columns),
         files=files,
@@ -111,14 +122,11 @@ def space(domain: Domain, config: RunConfig) -> Space:
 
 def reward_terms(config: RunConfig) -> tuple[RewardTerm, ...]:
     """The parts of the reward with their weights and options."""
-    return tuple(
-        RewardTerm(
-            name=name,
-            weight=weight,
-            options=config.reward_options.get(name, {}),
-        )
-        for name, weight in config.rewards().items()
-    )
+    return tuple(_term(config, name, weight) for name, weight in config.rewards().items())
+
+
+def _term(config: RunConfig, name: str, weight: float) -> RewardTerm:
+    return RewardTerm(name=name, weight=weight, options=config.reward_options.get(name, {}))
 
 
 def _rubric(config: RunConfig) -> str:

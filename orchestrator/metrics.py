@@ -48,6 +48,7 @@ def step_metrics(
         "refused": sum(_finished(r, "content_filter") for r in rollouts),
         **_judge_noise(rollouts),
         **spent,
+        "completion_words": _mean_words(rollouts),
         "completion_s/p50": float(np.median(times)),
         "completion_s/p95": float(np.quantile(times, 0.95)),
         "step_s": seconds,
@@ -56,6 +57,16 @@ def step_metrics(
 
 def _finished(rollout: Rollout, reason: str) -> bool:
     return rollout.completion is not None and rollout.completion.finish_reason == reason
+
+
+def _mean_words(rollouts: Sequence[Rollout]) -> float | None:
+    """Mean length of the completions that have a reward."""
+    lengths = [
+        len(r.completion.text.split())
+        for r in rollouts
+        if r.completion is not None and r.reward is not None
+    ]
+    return float(np.mean(lengths)) if lengths else None
 
 
 def _judge_noise(rollouts: Sequence[Rollout]) -> Metrics:

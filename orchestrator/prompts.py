@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from orchestrator.domains import Domain
 from orchestrator.matching import topic
-from orchestrator.rollouts import Action, Example
+from orchestrator.rollouts import PLAIN, Action, Example
 from orchestrator.wording import listed
 from shared.messages import ChatMessage, SlotPrompt
 
@@ -35,8 +35,12 @@ def build(
     """A system message (the base prompt) and a user message: the text, then what the action asks.
 
     A feature that is also one of the chosen concepts is not asked for twice. {topic} is what the
-    text is about, or the domain's name where that is one of the chosen concepts.
+    text is about, or the domain's name where that is one of the chosen concepts. ``PLAIN`` asks for
+    nothing beside the text.
     """
+    system = ChatMessage(role="system", content=base_prompt)
+    if action == PLAIN:
+        return Prompt((system, ChatMessage(role="user", content=example.text)), example.text)
     concepts = [domain.concepts[index] for index in action.concepts]
     chosen = {concept.casefold() for concept in concepts}
     named = [domain.features[index] for index in action.features]
@@ -47,7 +51,7 @@ def build(
     draft = domain.templates[action.template].fill(subject, concepts, features)
     return Prompt(
         messages=(
-            ChatMessage(role="system", content=base_prompt),
+            system,
             ChatMessage(role="user", content=_request(example.text, concepts, features, draft)),
         ),
         draft=draft,

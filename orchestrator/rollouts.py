@@ -43,6 +43,10 @@ class Action(NamedTuple):
     features: tuple[int, ...]
 
 
+#: Asks for nothing: the base prompt and the user's text alone. In no policy's space.
+PLAIN = Action((), -1, ())
+
+
 @dataclass(frozen=True)
 class Params:
     """Logits of one domain's policy: theta (n,), phi (T,), eta (m,), float64."""

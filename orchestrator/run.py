@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from orchestrator import advantages, data, groups, update
+from orchestrator.alarms import Alarm, Alarms
 from orchestrator.budget import saved_ledger, spending
 from orchestrator.dispatch import Dispatcher
-from orchestrator.evaluation import Comparison, Evaluation, compare, evaluate
+from orchestrator.evaluation import Evaluation
+from orchestrator.heldout import Baselines, HeldOut
 from orchestrator.inputs import Inputs
 from orchestrator.ledger import Progress
 from orchestrator.metrics import step_metrics
@@ -16,7 +18,7 @@ from orchestrator.policy_file import policy_document
 from orchestrator.preflight import Models
 from orchestrator.rollouts import Group, StepReport, UpdateReport, Weights
 from orchestrator.run_directory import RunDirectory
-from orchestrator.run_plan import initial_weights
+from orchestrator.stopping import Stop, Stopping
 from orchestrator.store import Store, encode_weights
 from orchestrator.trackers import Tracker
 from shared.errors import RunFailed
@@ -38,9 +40,11 @@ class Outcome(NamedTuple):
 
     steps: int
     weights: Weights
-    before: Evaluation | None
-    after: Evaluation | None
-    comparison: Comparison | None
+    baselines: Baselines
+    final: Evaluation | None
+    #: What ended training before its last step; None if nothing did.
+    stopped: Stop | None
+    alarms: tuple[Alarm, ...]
 
 
 def train(run: Run) -> Outcome:
@@ -54,10 +58,14 @@ def train(run: Run) -> Outcome:
     EnvironmentNotReady when Redis, the workers or the disk are gone.
     """
     inputs, config = run.inputs, run.inputs.config
-    before = _evaluated(run, initial_weights(inputs), 0)
-    after, without_signal = None, 0
-    weights = run.store.weights()
-    for step in range(run.store.next_step(), inputs.steps + 1):
+    heldout = HeldOut(inputs, run.models, run.dispatcher, run.directory, run.trackers)
+    stopping = Stopping(config, run.directory.path)
+    baselines = heldout.baselines()
+    weights, first = run.store.weights(), run.store.next_step()
+    evaluations = heldout.so_far(first - 1)
+    alarms = Alarms(inputs, list(run.directory.lines("metrics.jsonl")), evaluations)
+    last, stopped, without_signal = first - 1, None, 0
+    for step in range(first, inputs.steps + 1):
         started = time.monotonic()
         batch = data.batch(inputs.train, step - 1, config.batch_size, config.seed)
         drawn = groups.draw(inputs, inputs.train_domains, weights, batch, step, config.group_size)
@@ -72,37 +80,29 @@ def train(run: Run) -> Outcome:
         weights, report = update.step(weights, scored, config.algorithm, inputs.spaces)
         without_signal = _steps_without_signal(run, report, without_signal)
         metrics = _report(run, step, weights, report, scored, time.monotonic() - started)
-        if _due(inputs, step):
-            after = _evaluated(run, weights, step)
+        _tell(run, alarms.stepped(step, metrics.metrics, scored))
+        if evaluation := heldout.between(weights, step):
+            evaluations.append(evaluation)
+            _tell(run, alarms.evaluated(evaluation))
         ledger = saved_ledger(run.dispatcher.redis, run.directory.name)
         state = {"weights": encode_weights(weights), "ledger": ledger}
         run.directory.checkpoint(step, inputs.steps, state)
         run.store.commit(weights, step, metrics)
         run.dispatcher.close(step, [group.id for group in scored])
-    return _outcome(run, weights, before, after)
+        last = step
+        rewards = [e.reward for e in evaluations]
+        if step < inputs.steps and (stopped := stopping.due(rewards, bool(evaluation))):
+            break
+    run.directory.write_json("policy.json", policy_document(inputs, weights))
+    if final := heldout.at_the_end(weights, last):
+        _tell(run, alarms.evaluated(final))
+    return Outcome(last, weights, baselines, final, stopped, tuple(alarms.told))
 
 
-def _due(inputs: Inputs, step: int) -> bool:
-    interval = inputs.config.eval_interval
-    return step == inputs.steps or bool(interval and step % interval == 0)
-
-
-def _evaluated(run: Run, weights: Weights, step: int) -> Evaluation | None:
-    """The held-out reward at a step: kept once it is there, so that it is paid for once."""
-    if not run.inputs.heldout:
-        return None
-    evaluation = run.directory.kept_evaluation(step)
-    if evaluation is None:
-        name, greedy = run.directory.name, step > 0
-        observe = _observer(run, step, "eval")
-        evaluation = evaluate(
-            run.inputs, run.models, weights, run.dispatcher, name, step, greedy, observe
-        )
+def _tell(run: Run, alarms: Sequence[Alarm]) -> None:
+    for alarm in alarms:
         for tracker in run.trackers:
-            tracker.evaluated(evaluation)
-        run.directory.keep_evaluation(evaluation)
-        run.dispatcher.close(step, [group.id for group in evaluation.groups])
-    return evaluation
+            tracker.alarmed(alarm)
 
 
 def _report(
@@ -119,17 +119,6 @@ def _report(
     for tracker in run.trackers:
         tracker.stepped(metrics, tuple(scored))
     return metrics
-
-
-def _outcome(
-    run: Run, weights: Weights, before: Evaluation | None, after: Evaluation | None
-) -> Outcome:
-    inputs = run.inputs
-    if after is None and inputs.heldout:
-        after = _evaluated(run, weights, inputs.steps)
-    run.directory.write_json("policy.json", policy_document(inputs, weights))
-    comparison = compare(before, after, inputs.config.seed) if before and after else None
-    return Outcome(inputs.steps, weights, before, after, comparison)
 
 
 def _observer(run: Run, step: int, purpose: str) -> Callable[[Progress], None]:

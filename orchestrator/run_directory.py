@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator.evaluation import Evaluation
+from orchestrator.evaluation import Evaluation, Kind
 from orchestrator.inputs import Inputs
 from orchestrator.store import decode_weights
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
@@ -113,6 +113,13 @@ class RunDirectory:
             file.flush()
             os.fsync(file.fileno())
 
+    def lines(self, name: str) -> Iterator[Any]:
+        """The rows of a JSONL file, broken lines left out; none if there is no file."""
+        with contextlib.suppress(FileNotFoundError), (self.path / name).open("rb") as file:
+            for line in file:
+                with contextlib.suppress(ValueError):
+                    yield json.loads(line)
+
     def checkpoint(self, step: int, steps: int, value: Any) -> None:
         """Keep a whole state under ``checkpoints/STEP.json``: the newest three, and some ten."""
         folder = self.path / "checkpoints"
@@ -128,7 +135,7 @@ class RunDirectory:
 
         An evaluation that is kept stays, since it will not be made again.
         """
-        for name in ("metrics.jsonl", "rollouts.jsonl"):
+        for name in ("metrics.jsonl", "rollouts.jsonl", "policies.jsonl"):
             path = self.path / name
             with contextlib.suppress(FileNotFoundError):
                 lines = path.read_text(encoding="utf-8", errors="replace").splitlines(True)
@@ -144,7 +151,7 @@ class RunDirectory:
         except (ValueError, KeyError, TypeError, AttributeError):
             return False
         if held_out:
-            return self._evaluation_file(step).is_file()
+            return self._evaluation_file(row.get("kind", ""), step).is_file()
         return line.endswith("\n") and step < first_step
 
     def keep_late(self, results: Sequence[Mapping[str, Any]]) -> None:
@@ -170,21 +177,22 @@ class RunDirectory:
         return None
 
     def keep_evaluation(self, evaluation: Evaluation) -> None:
-        """Keep the held-out reward of a step, without its rollouts."""
+        """Keep a held-out evaluation without its rollouts."""
         fields = {key: value for key, value in vars(evaluation).items() if key != "groups"}
-        self._evaluation_file(evaluation.step).parent.mkdir(exist_ok=True)
-        self.write_json(str(self._evaluation_file(evaluation.step).relative_to(self.path)), fields)
+        file = self._evaluation_file(evaluation.kind, evaluation.step)
+        file.parent.mkdir(exist_ok=True)
+        self.write_json(str(file.relative_to(self.path)), fields)
 
-    def kept_evaluation(self, step: int) -> Evaluation | None:
-        """The held-out reward of a step; None if there is none that can be read."""
+    def kept_evaluation(self, kind: Kind, step: int) -> Evaluation | None:
+        """A held-out evaluation; None if there is none that can be read."""
         try:
-            kept = json.loads(self._evaluation_file(step).read_text(encoding="utf-8"))
+            kept = json.loads(self._evaluation_file(kind, step).read_text(encoding="utf-8"))
             return Evaluation(**kept, groups=())
         except (OSError, ValueError, TypeError):
             return None
 
-    def _evaluation_file(self, step: int) -> Path:
-        return self.path / "heldout" / f"{step:06d}.json"
+    def _evaluation_file(self, kind: str, step: int) -> Path:
+        return self.path / "heldout" / f"{step:06d}-{kind}.json"
 
     def _keep_inputs(self, inputs: Inputs) -> None:
         kept = {}

@@ -15,8 +15,14 @@ def initial_weights(inputs: Inputs) -> Weights:
 
 
 def evaluations(inputs: Inputs) -> int:
-    """At the start, at the end, and every eval_interval steps between."""
+    """At the start, at the end, every eval_interval steps between, and the plain prompt once."""
     if not inputs.heldout:
         return 0
     interval = inputs.config.eval_interval
-    return 2 + ((inputs.steps - 1) // interval if interval else 0)
+    between = (inputs.steps - 1) // interval if interval else 0
+    return 2 + between + has_plain_prompt(inputs)
+
+
+def has_plain_prompt(inputs: Inputs) -> bool:
+    """Whether there is something to say without concepts: the template engine only fills in."""
+    return bool(inputs.config.model)

@@ -9,19 +9,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 from orchestrator import run
 from orchestrator.budget import estimate, restore_ledger, spending
-from orchestrator.config import RunConfig
 from orchestrator.engine import Engine, check_rewards, engine
 from orchestrator.inputs import Inputs, prepare
 from orchestrator.interrupts import Interrupts
 from orchestrator.preflight import Models, preflight
+from orchestrator.report.explain import instrument, instrument_metrics
 from orchestrator.report.summary import summary
 from orchestrator.run_directory import RunDirectory
 from orchestrator.run_plan import initial_weights
 from orchestrator.store import Store, decode_weights
+from orchestrator.stored_run import stored_config
 from orchestrator.trackers import Tracker
 from orchestrator.trackers.files import Files
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
@@ -51,28 +50,8 @@ def resume(runs_dir: Path, ref: str, max_cost_usd: float | None = None) -> Sessi
     ``max_cost_usd`` replaces the run's cap.
     """
     directory = RunDirectory.find(runs_dir, ref)
-    try:
-        config = RunConfig.model_validate(directory.read_json("config.json"))
-        kept = directory.read_json("inputs.json")
-        copies = {role: str(directory.path / entry["copy"]) for role, entry in kept.items()}
-        _ = copies["train"]
-    except (ValidationError, LookupError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{directory.path}: config.json or inputs.json is not what a run wrote"
-            f" ({type(error).__name__}); the run cannot go on, start a new one with its data"
-        ) from None
-    config = config.model_copy(
-        update={
-            "data": copies["train"],
-            "heldout": copies.get("heldout", ""),
-            "domains": tuple(
-                copies.get(f"domain-{number}", ref) for number, ref in enumerate(config.domains)
-            ),
-            "rubric": copies.get("rubric", ""),
-            "runs_dir": str(directory.path.parent),
-            "max_cost_usd": max_cost_usd or config.max_cost_usd,
-        }
-    )
+    config = stored_config(directory)
+    config = config.model_copy(update={"max_cost_usd": max_cost_usd or config.max_cost_usd})
     return Session(prepare(config), preflight(config), directory, resumed=True)
 
 
@@ -94,7 +73,7 @@ def play(
     with _nothing_left_of_a_bad_start(session, state):
         logs = directory.attempt_logs()
         with engine(inputs.config, directory.name, url, state, logs, interrupts) as machine:
-            check_rewards(machine, inputs.rewards, inputs.columns)
+            check_rewards(machine, inputs.terms("eval"), inputs.columns)
             with Store(
                 machine.dispatcher.redis, directory.name, alone=machine.embedded is not None
             ) as store:
@@ -107,6 +86,10 @@ def play(
                 )
             spent = spending(machine.dispatcher.redis, directory.name)
             found = summary(inputs, outcome, spent, time.monotonic() - began)
+            found["instrument"] = instrument(directory, inputs)
+    directory.append_lines(
+        "metrics.jsonl", [{"step": outcome.steps, **instrument_metrics(found["instrument"])}]
+    )
     directory.write_json("run.json", {"orchestrator": version("concept-grpo"), **found})
     _forget(state)
     return found

@@ -192,8 +192,8 @@ def encode_weights(weights: Weights) -> dict[str, Any]:
         "version": weights.version,
         "domains": {
             name: {
-                "params": _encode_params(domain.params),
-                "reference": _encode_params(domain.reference),
+                "params": encode_params(domain.params),
+                "reference": encode_params(domain.reference),
                 "state": {key: _encode_array(array) for key, array in domain.state.items()},
             }
             for name, domain in weights.domains.items()
@@ -208,8 +208,8 @@ def decode_weights(data: Mapping[str, Any]) -> Weights:
             int(data["version"]),
             {
                 name: DomainWeights(
-                    _decode_params(domain["params"]),
-                    _decode_params(domain["reference"]),
+                    decode_params(domain["params"]),
+                    decode_params(domain["reference"]),
                     {key: _decode_array(*array) for key, array in domain["state"].items()},
                 )
                 for name, domain in data["domains"].items()
@@ -221,11 +221,13 @@ def decode_weights(data: Mapping[str, Any]) -> Weights:
         ) from None
 
 
-def _encode_params(params: Params) -> dict[str, list[float]]:
+def encode_params(params: Params) -> dict[str, list[float]]:
+    """Params as numbers that read back exactly."""
     return {"theta": params.theta.tolist(), "phi": params.phi.tolist(), "eta": params.eta.tolist()}
 
 
-def _decode_params(data: Mapping[str, list[float]]) -> Params:
+def decode_params(data: Mapping[str, list[float]]) -> Params:
+    """The inverse. Raises KeyError, TypeError or ValueError for anything else."""
     return Params(*(np.asarray(data[name], dtype=np.float64) for name in ("theta", "phi", "eta")))
 
 

@@ -173,6 +173,8 @@ class Reward(Message):
     #: What the judges said, first and second time, in [0, 1]; empty = not judged.
     judged: tuple[float, ...] = ()
     rejudged: tuple[float, ...] = ()
+    #: Judges' first answers that held no valid score.
+    asked_again: int = 0
     #: Of all judge calls for this completion; None is unknown, never free.
     cost_usd: float | None = 0.0
 

@@ -10,8 +10,10 @@ from tests.running import Finished, json_lines, only_run, orchestrator
 from tests.standin_calls import MODEL
 
 JUDGE = "anthropic/claude-haiku-5.5"
-#: Held-out prompts of these runs; each is answered twice, before and after.
+#: Held-out prompts of these runs.
 HELD_OUT = 2
+#: Each is answered before, after, and without concepts.
+ASKED_HELD_OUT = 3 * HELD_OUT
 
 
 def arguments(folder: Path, *more: str, judge: bool = True, prompts: int = 4) -> tuple[str, ...]:

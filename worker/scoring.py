@@ -50,6 +50,7 @@ async def _judged(
         update={
             "judged": verdicts.scores,
             "rejudged": verdicts.again,
+            "asked_again": verdicts.asked_again,
             "cost_usd": verdicts.cost_usd,
         }
     )

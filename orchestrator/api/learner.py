@@ -57,6 +57,7 @@ class Learner:
             unmatched=(),
             ties=(),
             rewards=(),
+            eval_metrics=(),
             rubric="",
             columns=(),
             files={},

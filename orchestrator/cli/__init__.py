@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from orchestrator.cli.explain import explain
 from orchestrator.cli.money import doctor, estimate
 from orchestrator.cli.run import run
 from orchestrator.cli.services import flower, worker
@@ -23,7 +24,7 @@ def cli() -> None:
     """Reinforcement learning for prompts: learn what to ask a hosted LLM for, by GRPO."""
 
 
-for command in (run, estimate, doctor, worker, flower, demo_openrouter):
+for command in (run, estimate, doctor, explain, worker, flower, demo_openrouter):
     cli.add_command(command)
 
 

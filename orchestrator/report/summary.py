@@ -5,7 +5,10 @@ from typing import Any, NamedTuple
 
 from orchestrator import policy
 from orchestrator.budget import Spending
+from orchestrator.heldout import verdicts
 from orchestrator.inputs import Inputs
+from orchestrator.paired import ENOUGH_PROMPTS, Comparison
+from orchestrator.report.explain import instrument_lines
 from orchestrator.rollouts import Weights
 from orchestrator.run import Outcome
 
@@ -41,43 +44,55 @@ def moves(inputs: Inputs, weights: Weights) -> list[Move]:
 
 def summary(inputs: Inputs, outcome: Outcome, spent: Spending, seconds: float) -> dict[str, Any]:
     """The outcome as JSON values."""
-    comparison = outcome.comparison
+    found = verdicts(outcome.baselines, outcome.final, inputs.config.seed)
     return {
         "steps": outcome.steps,
+        "stopped": outcome.stopped and outcome.stopped._asdict(),
         "seconds": round(seconds, 3),
         "policy_version": outcome.weights.version,
         "cost": spent._asdict() | {"total_usd": spent.total_usd},
-        "heldout": comparison and {**comparison._asdict(), "verdict": comparison.verdict},
+        "heldout": _compared(found.initial),
+        "heldout_vs_plain": _compared(found.plain),
         "parts": {
-            name: {"start": outcome.before.parts[name], "end": outcome.after.parts.get(name)}
-            for name in (outcome.before.parts if outcome.before and outcome.after else {})
-            if outcome.before and outcome.after
+            term.name: _ends(found.measures[term.name])
+            for term in inputs.rewards
+            if term.name in found.measures
         },
+        "eval_metrics": {
+            term.name: _compared(found.measures[term.name])
+            for term in inputs.eval_metrics
+            if term.name in found.measures
+        },
+        "alarms": [alarm._asdict() for alarm in outcome.alarms],
         "learnt": [move._asdict() for move in moves(inputs, outcome.weights)],
         "unmatched": [example.source for example in inputs.unmatched],
     }
 
 
+def _compared(comparison: Comparison | None) -> dict[str, Any] | None:
+    return comparison and {**comparison._asdict(), "verdict": comparison.verdict}
+
+
+def _ends(comparison: Comparison) -> dict[str, float]:
+    return {"start": comparison.before, "end": comparison.after}
+
+
 def lines(inputs: Inputs, found: Mapping[str, Any], run: str) -> Iterator[str]:
     """The closing table and what to do next."""
     yield f"done in {found['seconds']:.1f} s"
-    heldout = found["heldout"]
-    if heldout:
-        yield "                       start    end      change (95% CI)"
-        yield (
-            f"  held-out reward      {heldout['before']:.3f}    {heldout['after']:.3f}   "
-            f" {heldout['gain']:+.3f}  [{heldout['low']:+.3f}, {heldout['high']:+.3f}]"
-            f"   {heldout['verdict']}, better on {heldout['wins']} of {heldout['prompts']} prompts"
-        )
-        yield from _part_lines(inputs, found["parts"])
-    else:
-        yield "  no held-out prompts: nothing says whether the policy improved; give --heldout FILE"
+    if found["stopped"]:
+        yield f"  stopped  after step {found['steps']}: {found['stopped']['sentence']}"
+    yield from _heldout_lines(inputs, found)
     concepts = [m for m in found["learnt"] if m["kind"] == "concept"][:SHOWN_MOVES]
     templates = [m for m in found["learnt"] if m["kind"] == "template"][: len(inputs.domains)]
     several = len(inputs.domains) > 1
     yield "  learnt   " + "  ".join(_move_words(m) for m in concepts)
     yield "           " + "  ".join(_move_words(m, several) for m in templates)
     yield from _cost_lines(found["cost"])
+    if found["instrument"] and found["instrument"]["judge"]:
+        yield from (f"  {line}" for line in instrument_lines(found["instrument"]))
+    for alarm in found["alarms"]:
+        yield f"  alarm    step {alarm['step']}: {alarm['words']}"
     if found["unmatched"]:
         places = ", ".join(source.rpartition(":")[2] for source in found["unmatched"][:5])
         yield (
@@ -85,6 +100,34 @@ def lines(inputs: Inputs, found: Mapping[str, Any], run: str) -> Iterator[str]:
             f" (lines {places}{', …' if len(found['unmatched']) > 5 else ''})"
         )
     yield f"  policy   {run}/policy.json      metrics  {run}/metrics.jsonl"
+
+
+def _heldout_lines(inputs: Inputs, found: Mapping[str, Any]) -> Iterator[str]:
+    heldout = found["heldout"]
+    if not heldout:
+        yield "  no held-out prompts: nothing says whether the policy improved; give --heldout FILE"
+        return
+    yield "                       start    end      change (95% CI)"
+    better = f"better on {heldout['wins']} of {heldout['prompts']} prompts"
+    if heldout["prompts"] < ENOUGH_PROMPTS:
+        better += f"; {ENOUGH_PROMPTS} are the fewest that can show anything"
+    yield f"{_change('  held-out reward', heldout)}   {heldout['verdict']}, {better}"
+    yield from _part_lines(inputs, found["parts"])
+    for name, metric in found["eval_metrics"].items():
+        title = f"  {name.rpartition(':')[2]} (eval)"
+        yield f"{_change(title, metric)}   {metric['verdict']}, not in the reward"
+    plain = found["heldout_vs_plain"]
+    if plain:
+        yield f"{_change('  against no concepts', plain)}   {plain['verdict']}"
+    elif not inputs.config.model:
+        yield "    without concepts   does not apply: the template engine has nothing to say then"
+
+
+def _change(title: str, of: Mapping[str, Any]) -> str:
+    return (
+        f"{title:<22} {of['before']:.3f}    {of['after']:.3f}   "
+        f" {of['gain']:+.3f}  [{of['low']:+.3f}, {of['high']:+.3f}]"
+    )
 
 
 def _cost_lines(cost: Mapping[str, Any]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from orchestrator.alarms import Alarm
 from orchestrator.evaluation import Evaluation
 from orchestrator.ledger import Progress
 from orchestrator.rollouts import Group, StepReport
@@ -18,3 +19,6 @@ class Tracker(Protocol):
 
     def stepped(self, report: StepReport, groups: tuple[Group, ...]) -> None:
         """A step has been committed."""
+
+    def alarmed(self, alarm: Alarm) -> None:
+        """Something that a person should look at; once of a kind."""

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from orchestrator.alarms import Alarm
 from orchestrator.domains import Domain
 from orchestrator.evaluation import Evaluation
 from orchestrator.ledger import Progress
@@ -88,7 +89,7 @@ class Console:
         """The held-out line."""
         scored = sum(len(group.survivors()) for group in evaluation.groups)
         self._done, self._failed = self._done + scored, self._failed + evaluation.failed
-        if evaluation.reward is not None:
+        if evaluation.reward is not None and evaluation.kind != "plain":
             self._held_out.append(evaluation.reward)
         self._show()
 
@@ -117,6 +118,10 @@ class Console:
         self._warn_of_change(report.step, groups)
         self._bar.update(self._task, completed=report.step, left=self._left(report.step))
         self._show(step=report.step)
+
+    def alarmed(self, alarm: Alarm) -> None:
+        """A line that stays."""
+        self._terminal.print(Text(f"alarm (step {alarm.step}): {alarm.words}"), soft_wrap=True)
 
     def _warn_of_change(self, step: int, groups: tuple[Group, ...]) -> None:
         """Once: what answers is not what answered in the first step."""

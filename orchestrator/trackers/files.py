@@ -1,21 +1,29 @@
-"""``metrics.jsonl`` and ``rollouts.jsonl`` in the run directory."""
+"""``metrics.jsonl``, ``rollouts.jsonl`` and ``policies.jsonl`` in the run directory."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from orchestrator.alarms import Alarm
 from orchestrator.domains import Domain
 from orchestrator.evaluation import Evaluation
 from orchestrator.ledger import Progress
-from orchestrator.rollouts import Group, Rollout, StepReport
+from orchestrator.rollouts import PLAIN, Group, Rollout, StepReport
 from orchestrator.run_directory import RunDirectory
+from orchestrator.store import encode_params
 
 
 class Files:
-    """Writes one line per step and evaluation, and one per rollout, failures included."""
+    """Writes one line per step and evaluation, and one per rollout, failures included.
+
+    ``policies.jsonl`` holds the params that acted, once per version and domain: with them the
+    score and the probability of every stored rollout are exact, whatever the solver was.
+    """
 
     def __init__(self, directory: RunDirectory, domains: Mapping[str, Domain]) -> None:
         self._directory = directory
         self._domains = domains
+        #: (policy version, domain) of the acted params that are written.
+        self._acted: set[tuple[int, str]] = set()
 
     def progress(self, step: int, purpose: str, progress: Progress) -> None:
         """Nothing: files hold what has ended."""
@@ -24,18 +32,39 @@ class Files:
         """One line of metrics and the rollouts of an evaluation."""
         row = {
             "step": evaluation.step,
+            "kind": evaluation.kind,
             "policy_version": evaluation.policy_version,
             "eval/reward": evaluation.reward,
             **{f"eval/rewards/{name}/mean": mean for name, mean in evaluation.parts.items()},
             "eval/failed": evaluation.failed,
         }
-        self._directory.append_lines("rollouts.jsonl", self._rows(evaluation.groups, "eval"))
+        rows = self._rows(evaluation.groups, "eval")
+        kind = {"kind": evaluation.kind}
+        self._directory.append_lines("rollouts.jsonl", (row | kind for row in rows))
         self._directory.append_lines("metrics.jsonl", [row])
 
     def stepped(self, report: StepReport, groups: tuple[Group, ...]) -> None:
         """One line of metrics and the rollouts of a step."""
+        self._directory.append_lines("policies.jsonl", self._acted_rows(report.step, groups))
         self._directory.append_lines("rollouts.jsonl", self._rows(groups, "train"))
         self._directory.append_lines("metrics.jsonl", [{"step": report.step, **report.metrics}])
+
+    def alarmed(self, alarm: Alarm) -> None:
+        """One line of metrics."""
+        row = {"step": alarm.step, "alarm": alarm.kind, "words": alarm.words}
+        self._directory.append_lines("metrics.jsonl", [row])
+
+    def _acted_rows(self, step: int, groups: tuple[Group, ...]) -> Iterator[dict[str, Any]]:
+        for group in groups:
+            key = group.policy_version, group.domain
+            if key not in self._acted:
+                self._acted.add(key)
+                yield {
+                    "step": step,
+                    "policy_version": group.policy_version,
+                    "domain": group.domain,
+                    "params": encode_params(group.acted),
+                }
 
     def _rows(self, groups: tuple[Group, ...], purpose: str) -> Iterator[dict[str, Any]]:
         for group in groups:
@@ -55,13 +84,16 @@ class Files:
             "policy_version": group.policy_version,
             "prompt": group.example.text,
             "concepts": [domain.concepts[i] for i in action.concepts],
-            "template": action.template,
+            "template": None if action == PLAIN else action.template,
             "features": [domain.features[i] for i in action.features],
             "log_prob": rollout.log_prob,
             "completion": completion and completion.model_dump(exclude={"slot"}),
             "reward": reward and reward.value,
             "parts": reward and reward.parts,
             "feedback": reward and reward.feedback,
+            "judged": list(reward.judged) if reward else [],
+            "rejudged": list(reward.rejudged) if reward else [],
+            "asked_again": reward.asked_again if reward else 0,
             "advantage": rollout.advantage,
             "failure": failure and failure.model_dump(exclude={"slot"}, mode="json"),
         }

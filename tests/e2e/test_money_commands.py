@@ -47,7 +47,7 @@ def test_an_estimate_costs_nothing_and_its_ceiling_holds(standin: Running, workp
 
     assert (estimated.code, estimated.err) == (0, "")
     plan = json.loads(estimated.out)
-    assert (plan["generations"], plan["judgements"]) == (13, 13)
+    assert (plan["generations"], plan["judgements"]) == (15, 15)
     assert 0 < plan["expected_usd"] < plan["ceiling_usd"]
     assert 0 < plan["step_ceiling_usd"] < plan["ceiling_usd"]
     assert standin.control("received")["count"] == 0

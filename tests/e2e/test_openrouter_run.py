@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.standin import Running, Settings, running
 from orchestrator.standin.faults import MIXED
-from tests.openrouter_runs import HELD_OUT, JUDGE, arguments, command, nusd, result, rollouts
+from tests.openrouter_runs import ASKED_HELD_OUT, JUDGE, arguments, command, nusd, result, rollouts
 from tests.running import metrics, only_run
 from tests.standin_calls import MODEL
 
@@ -83,7 +83,7 @@ def test_a_run_survives_every_kind_of_fault_and_counts_each(
     assert ledger["bodies_billed_more_than_once"] <= 3
 
     rows = rollouts(workplace)
-    assert len(rows) == 2 * 6 * 8 + 2 * HELD_OUT
+    assert len(rows) == 2 * 6 * 8 + ASKED_HELD_OUT
     failed = [row for row in rows if row["failure"]]
     # Two that meet in one slot, at its judges, are one failure.
     assert len(REJECTS) - 2 <= len(failed) <= len(REJECTS)
@@ -117,7 +117,7 @@ def test_a_budget_is_never_passed_and_a_larger_one_goes_on(
 
     assert ended.code == 0, ended.err
     ledger, cost = standin.control("ledger"), result(workplace)["cost"]
-    slots = 3 * 4 * 6 + 2 * HELD_OUT
+    slots = 3 * 4 * 6 + ASKED_HELD_OUT
     assert (ledger["bodies_billed"], ledger["bodies_billed_more_than_once"]) == (2 * slots, 0)
     assert ledger["total_nano_usd"] == nusd(cost, "spent") > spent
     assert nusd(cost, "estimated", "perhaps") == 0
@@ -175,7 +175,7 @@ def test_with_max_rpm_a_fleet_of_four_sends_no_more_than_that_and_the_burst(
     assert ended.code == 0, ended.err
     assert "+ 4 workers" in ended.err
     received = standin.control("received?window_s=5")
-    assert received["count"] == 6 * 2 + 2 * HELD_OUT
+    assert received["count"] == 6 * 2 + ASKED_HELD_OUT
     # 120 a minute are 10 in 5 s; a second's worth, 2, may come at once.
     assert 8 <= received["most_in_any_window"] <= 12
     assert cost_is_exact(standin, workplace)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.openrouter_runs import HELD_OUT, arguments, result, rollouts
+from tests.openrouter_runs import ASKED_HELD_OUT, arguments, result, rollouts
 from tests.plain_endpoint import MODEL, plain_endpoint
 from tests.running import orchestrator
 
@@ -21,7 +21,7 @@ def test_it_needs_no_key_and_says_what_could_not_be_checked(workplace: Path) -> 
     assert "warning  not checked: key and credit (the endpoint has no /key)" in ended.err
     assert f"warning  the price of {MODEL} is unknown: its cost is counted as unknown" in ended.err
     assert "cost unknown: a price is missing in the endpoint's list" in ended.err
-    slots = 3 * 3 + 2 * HELD_OUT
+    slots = 3 * 3 + ASKED_HELD_OUT
     assert len(server.asked) == 2 * slots
     assert {field for body in server.asked for field in body} <= KNOWN_FIELDS
     assert len({body["user"] for body in server.asked}) == 2 * slots

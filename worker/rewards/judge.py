@@ -49,6 +49,8 @@ class Verdicts(NamedTuple):
     again: tuple[float, ...]
     #: None: not all of it is known.
     cost_usd: float | None
+    #: First answers that held no valid score.
+    asked_again: int = 0
 
     @property
     def mean(self) -> float:
@@ -95,6 +97,7 @@ async def judge_completion(
         tuple(one.score for one in found[:first]),
         tuple(one.score for one in found[first:]),
         math.fsum(known) if len(known) == len(costs) else None,
+        sum(one.asked_again for one in found),
     )
 
 
@@ -112,6 +115,7 @@ def judge_messages(job: ScoreJob, completion: Completion) -> tuple[ChatMessage, 
 class _Scored(NamedTuple):
     score: float
     cost_usd: float | None
+    asked_again: bool
 
 
 async def _caught(one: "asyncio.Future[_Scored] | object") -> object:
@@ -138,7 +142,7 @@ async def _score(
         cost = None if cost is None or answer.cost_usd is None else cost + answer.cost_usd
         judgement = judged(answer.text)
         if judgement is not None:
-            return _Scored(judgement.score, cost)
+            return _Scored(judgement.score, cost, turn != name)
         messages = (
             *messages,
             ChatMessage(role="assistant", content=answer.text),

@@ -1,0 +1,142 @@
+"""What should make a person look: signs that the policy games its reward. Each is told once.
+
+- ``overfit``: the training reward rises while the held-out reward falls from its best. The fall
+  counts when its paired interval excludes 0, at a confidence shared out over the evaluations that
+  could have been the best.
+- ``length``: completions are ``LENGTH_GROWTH`` times as long as in the first steps; twice that
+  growth where the ``length`` reward asks for a length by itself.
+- ``one_concept``: for ``PERSISTS`` steps one concept is in nearly every prompt of a domain while
+  the places beside it are open.
+
+Pure; rebuilt after a resume from the rows of ``metrics.jsonl`` and the kept evaluations.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from orchestrator import policy
+from orchestrator.evaluation import Evaluation
+from orchestrator.inputs import Inputs
+from orchestrator.intervals import CONFIDENCE
+from orchestrator.paired import compare
+from orchestrator.rollouts import Group
+
+#: Steps whose mean is a level, at the start and now.
+WINDOW = 3
+LENGTH_GROWTH = 1.5
+#: Inclusion probability of a concept that takes all, and of the next where places are taken too.
+TAKES_ALL, TAKEN_TOO = 0.95, 0.75
+PERSISTS = 3
+#: The key of a step's mean completion length in words.
+LENGTH = "completion_words"
+
+
+class Alarm(NamedTuple):
+    """One alarm. Made here, shown by the trackers, kept in ``run.json``."""
+
+    step: int
+    kind: str
+    words: str
+
+
+class Alarms:
+    """Watches one run. One per run and process."""
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        rows: Sequence[Mapping[str, Any]] = (),
+        evaluations: Sequence[Evaluation] = (),
+    ) -> None:
+        self._inputs = inputs
+        steps = [row for row in rows if "reward" in row]
+        self._rewards = {int(row["step"]): float(row["reward"]) for row in steps}
+        self._words = [float(row[LENGTH]) for row in steps if row.get(LENGTH) is not None]
+        self._evaluations = list(evaluations)
+        self._lonely: dict[str, int] = {}
+        self.told = [
+            Alarm(row["step"], row["alarm"], row["words"]) for row in rows if "alarm" in row
+        ]
+
+    def stepped(
+        self, step: int, metrics: Mapping[str, float | int | None], groups: Sequence[Group]
+    ) -> list[Alarm]:
+        """The alarms that a step raises for the first time."""
+        self._rewards[step] = float(metrics["reward"] or 0.0)
+        if (words := metrics.get(LENGTH)) is not None:
+            self._words.append(float(words))
+        found = [self._length(step), *self._one_concept(step, groups)]
+        return self._new(found)
+
+    def evaluated(self, evaluation: Evaluation) -> list[Alarm]:
+        """The alarms that a held-out evaluation of the policy raises for the first time."""
+        found = self._overfit(evaluation)
+        self._evaluations.append(evaluation)
+        return self._new([found])
+
+    def _new(self, found: Sequence[Alarm | None]) -> list[Alarm]:
+        told = {(alarm.kind, _subject(alarm)) for alarm in self.told}
+        new = [a for a in found if a is not None and (a.kind, _subject(a)) not in told]
+        self.told += new
+        return new
+
+    def _overfit(self, now: Evaluation) -> Alarm | None:
+        earlier = [e for e in self._evaluations if e.reward is not None and e.step < now.step]
+        if not earlier or now.reward is None:
+            return None
+        best = max(earlier, key=lambda evaluation: evaluation.reward or 0.0)
+        confidence = 1 - (1 - CONFIDENCE) / len(earlier)
+        fall = compare(best.rewards, now.rewards, self._inputs.config.seed, confidence)
+        then, latest = self._level(best.step + 1), self._level(now.step - WINDOW + 1)
+        if fall is None or fall.verdict != "WORSE" or not then < latest:
+            return None
+        return Alarm(
+            now.step,
+            "overfit",
+            f"the training reward rose ({then:.3f} -> {latest:.3f}) while the held-out reward fell"
+            f" since step {best.step} ({fall.before:.3f} -> {fall.after:.3f}): the policy learns"
+            " what only the training prompts, or the judge's taste of the day, reward",
+        )
+
+    def _level(self, first: int) -> float:
+        """Mean training reward of ``WINDOW`` steps from ``first`` on; NaN without any."""
+        steps = [self._rewards[s] for s in range(first, first + WINDOW) if s in self._rewards]
+        return float(np.mean(steps)) if steps else float("nan")
+
+    def _length(self, step: int) -> Alarm | None:
+        if len(self._words) < 2 * WINDOW:
+            return None
+        start, now = (float(np.mean(w)) for w in (self._words[:WINDOW], self._words[-WINDOW:]))
+        asked = any(t.name == "length" and t.weight > 0 for t in self._inputs.rewards)
+        if start <= 0 or now < start * LENGTH_GROWTH * (2 if asked else 1):
+            return None
+        return Alarm(
+            step,
+            "length",
+            f"completions are {now / start:.1f} times as long as at the start ({start:.0f} ->"
+            f" {now:.0f} words): look whether the reward pays for length",
+        )
+
+    def _one_concept(self, step: int, groups: Sequence[Group]) -> list[Alarm]:
+        found = []
+        newest = {group.domain: group for group in groups}
+        for name, group in newest.items():
+            space, domain = self._inputs.spaces[name], self._inputs.domains[name]
+            mu_n = policy.inclusion(group.acted, space)
+            first, second = np.argsort(-mu_n, kind="stable")[:2]
+            alone = mu_n[first] >= TAKES_ALL and (space.k == 1 or mu_n[second] < TAKEN_TOO)
+            self._lonely[name] = self._lonely.get(name, 0) + 1 if alone else 0
+            if self._lonely[name] >= PERSISTS:
+                words = (
+                    f"{name}: {domain.concepts[int(first)]!r} is in {mu_n[first]:.0%} of the"
+                    " prompts: look whether each of them needs it"
+                )
+                found.append(Alarm(step, "one_concept", words))
+        return found
+
+
+def _subject(alarm: Alarm) -> str:
+    """What may be told of once: each domain by itself, else the run."""
+    return alarm.words.partition(":")[0] if alarm.kind == "one_concept" else ""

@@ -1,0 +1,64 @@
+"""Why training ends before its last step, in order: plateau, time, a stop file."""
+
+import time
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from orchestrator.config import RunConfig
+
+
+class StopReason(StrEnum):
+    """What ended training before its last step."""
+
+    #: The held-out reward has not had a new best for ``early_stopping_patience`` evaluations.
+    PLATEAU = "plateau"
+    #: ``max_minutes`` have passed.
+    TIME = "time"
+    #: A file named ``stop`` lies in the run directory.
+    STOP_FILE = "stop_file"
+
+
+class Stop(NamedTuple):
+    """A reason and its sentence."""
+
+    reason: StopReason
+    sentence: str
+
+
+class Stopping:
+    """Looks after every step whether training should end. One per run and process."""
+
+    def __init__(self, config: RunConfig, directory: Path) -> None:
+        self._patience = config.early_stopping_patience
+        self._minutes = config.max_minutes
+        self._file = directory / "stop"
+        self._began = time.monotonic()
+
+    def due(self, held_out: Sequence[float | None], evaluated: bool) -> Stop | None:
+        """Whether to end now, given the held-out rewards so far, the initial one first.
+
+        ``evaluated``: the last of them is of this step; a plateau is looked for only then.
+
+        The stop file is taken away, so that a resumed run does not stop at once.
+        """
+        if self._file.exists():
+            self._file.unlink(missing_ok=True)
+            return Stop(StopReason.STOP_FILE, "a stop file was found in the run directory")
+        if self._minutes is not None and time.monotonic() - self._began >= 60 * self._minutes:
+            return Stop(StopReason.TIME, f"max_minutes = {self._minutes:g} have passed")
+        if evaluated and plateau(held_out, self._patience):
+            return Stop(
+                StopReason.PLATEAU,
+                f"the last {self._patience} evaluations brought no new best held-out reward",
+            )
+        return None
+
+
+def plateau(held_out: Sequence[float | None], patience: int) -> bool:
+    """Whether none of the last ``patience`` rewards is above all before; never for 0."""
+    known = [reward for reward in held_out if reward is not None]
+    if not patience or len(known) <= patience:
+        return False
+    return max(known[-patience:]) <= max(known[:-patience])

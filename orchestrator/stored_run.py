@@ -1,0 +1,162 @@
+"""A run read back from its directory: config, inputs, weights, and every training rollout.
+
+The params that acted come from ``policies.jsonl`` and read back to the last bit, so that scores
+and probabilities are those of the moment of acting; that is checked against the stored ones.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import ValidationError
+
+from orchestrator import policy
+from orchestrator.config import RunConfig
+from orchestrator.inputs import Inputs, prepare
+from orchestrator.rollouts import Action, Example, Group, Params, Rollout, Weights
+from orchestrator.run_directory import RunDirectory
+from orchestrator.run_plan import initial_weights
+from orchestrator.store import decode_params, decode_weights
+from shared.errors import UsageError
+from shared.messages import Completion, Failure, Reward
+
+Row = Mapping[str, Any]
+Acted = Mapping[tuple[int, str], Params]
+#: Largest difference between a stored log-probability and the same computed again.
+ROUNDING = 1e-9
+
+
+class StoredRun(NamedTuple):
+    """A run as its directory has it."""
+
+    directory: RunDirectory
+    inputs: Inputs
+    #: Every training group, in the order of steps and rows.
+    groups: tuple[Group, ...]
+    start: Weights
+    #: After the newest step.
+    now: Weights
+
+
+def stored_config(directory: RunDirectory) -> RunConfig:
+    """The config of a run, with its own copies of the files it read. Raises UsageError."""
+    try:
+        config = RunConfig.model_validate(directory.read_json("config.json"))
+        kept = directory.read_json("inputs.json")
+        copies = {role: str(directory.path / entry["copy"]) for role, entry in kept.items()}
+        _ = copies["train"]
+    except (ValidationError, LookupError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{directory.path}: config.json or inputs.json is not what a run wrote"
+            f" ({type(error).__name__}); the run cannot go on, start a new one with its data"
+        ) from None
+    return config.model_copy(
+        update={
+            "data": copies["train"],
+            "heldout": copies.get("heldout", ""),
+            "domains": tuple(
+                copies.get(f"domain-{number}", ref) for number, ref in enumerate(config.domains)
+            ),
+            "rubric": copies.get("rubric", ""),
+            "runs_dir": str(directory.path.parent),
+        }
+    )
+
+
+def stored_run(directory: RunDirectory) -> StoredRun:
+    """Read a run back. Raises UsageError if a step is missing or a file is not what a run wrote."""
+    inputs = prepare(stored_config(directory))
+    newest = directory.newest_checkpoint()
+    if newest is None:
+        raise UsageError(f"{directory.path}: no step has been finished, there is nothing to read")
+    return StoredRun(
+        directory,
+        inputs,
+        stored_groups(directory, inputs),
+        initial_weights(inputs),
+        decode_weights(newest[1]["weights"]),
+    )
+
+
+def stored_groups(directory: RunDirectory, inputs: Inputs) -> tuple[Group, ...]:
+    """Every training group of a run. Raises UsageError for rows that do not fit together."""
+    try:
+        acted = {
+            (int(row["policy_version"]), str(row["domain"])): decode_params(row["params"])
+            for row in directory.lines("policies.jsonl")
+        }
+        groups = tuple(_groups(directory, inputs, acted))
+        _check(groups, inputs)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"{directory.path}: rollouts.jsonl and policies.jsonl do not fit together"
+            f" ({type(error).__name__}: {error}); they are read only as the run wrote them"
+        ) from None
+    return groups
+
+
+def _groups(directory: RunDirectory, inputs: Inputs, acted: Acted) -> Iterator[Group]:
+    rows: dict[tuple[int, str], dict[int, Row]] = {}
+    for row in directory.lines("rollouts.jsonl"):
+        if row["purpose"] == "train":
+            rows.setdefault((row["step"], row["group"]), {})[row["slot"]] = row
+    places = {name: _Places(domain.concepts, domain.features) for name, domain in
+              inputs.domains.items()}  # fmt: skip
+    for (step, name), slots in rows.items():
+        first = next(iter(slots.values()))
+        domain, version = first["domain"], first["policy_version"]
+        yield Group(
+            id=name,
+            step=step,
+            example=Example(first["example"], first["prompt"]),
+            domain=domain,
+            policy_version=version,
+            acted=acted[version, domain],
+            rollouts=tuple(_rollout(slots[slot], places[domain]) for slot in sorted(slots)),
+        )
+
+
+class _Places:
+    """Names of one domain -> indices."""
+
+    def __init__(self, concepts: Sequence[str], features: Sequence[str]) -> None:
+        self._concepts = {name: at for at, name in enumerate(concepts)}
+        self._features = {name: at for at, name in enumerate(features)}
+
+    def action(self, row: Row) -> Action:
+        concepts = sorted(self._concepts[name] for name in row["concepts"])
+        features = sorted(self._features[name] for name in row["features"])
+        return Action(tuple(concepts), row["template"], tuple(features))
+
+
+def _rollout(row: Row, places: _Places) -> Rollout:
+    slot, completion, failure = row["slot"], row["completion"], row["failure"]
+    reward = None
+    if row["reward"] is not None:
+        reward = Reward(
+            slot=slot,
+            value=row["reward"],
+            parts=row["parts"],
+            feedback=row["feedback"],
+            judged=row["judged"],
+            rejudged=row["rejudged"],
+            asked_again=row["asked_again"],
+        )
+    return Rollout(
+        slot=slot,
+        action=places.action(row),
+        log_prob=row["log_prob"],
+        completion=completion and Completion(slot=slot, **completion),
+        reward=reward,
+        failure=failure and Failure(slot=slot, **failure),
+        advantage=row["advantage"],
+    )
+
+
+def _check(groups: Sequence[Group], inputs: Inputs) -> None:
+    for group in groups:
+        actions = [rollout.action for rollout in group.rollouts]
+        again_G = policy.log_prob(group.acted, inputs.spaces[group.domain], actions)
+        stored_G = np.array([rollout.log_prob for rollout in group.rollouts])
+        if not np.allclose(again_G, stored_G, rtol=0, atol=ROUNDING):
+            raise ValueError(f"group {group.id!r} of step {group.step} was acted by other params")
