@@ -94,8 +94,13 @@ def estimate(inputs: Inputs, models: Models) -> Estimate:
         generations=completed,
         judgements=round(judged * len(models.judges) * twice),
         expected_usd=_sum([_times(writing.expected, completed), _times(judge.expected, judged)]),
-        ceiling_usd=_sum([_times(writing.ceiling, completed), _times(judge.ceiling, judged)]),
-        step_ceiling_usd=_times(slot, config.batch_size * config.group_size),
+        ceiling_usd=_sum(
+            [
+                _times(slot, inputs.steps * config.most_slots()),
+                _times(_sum([writing.ceiling, judge.ceiling]), held_out),
+            ]
+        ),
+        step_ceiling_usd=_times(slot, config.most_slots()),
     )
 
 

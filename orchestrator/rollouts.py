@@ -81,6 +81,8 @@ class Weights:
 
     version: int
     domains: Mapping[str, DomainWeights]
+    #: Example id -> spread that its rewards have had within a group, for ``sampling``.
+    spreads: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

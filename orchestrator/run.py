@@ -2,10 +2,10 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from orchestrator import advantages, data, groups, update
+from orchestrator import advantages, groups, sampling, update
 from orchestrator.alarms import Alarm, Alarms
 from orchestrator.budget import saved_ledger, spending
 from orchestrator.dispatch import Dispatcher
@@ -59,25 +59,20 @@ def train(run: Run) -> Outcome:
     """
     inputs, config = run.inputs, run.inputs.config
     heldout = HeldOut(inputs, run.models, run.dispatcher, run.directory, run.trackers)
-    stopping = Stopping(config, run.directory.path)
+    rows = list(run.directory.lines("metrics.jsonl"))
+    stopping = Stopping(config, run.directory.path, rows)
     baselines = heldout.baselines()
     weights, first = run.store.weights(), run.store.next_step()
     evaluations = heldout.so_far(first - 1)
-    alarms = Alarms(inputs, list(run.directory.lines("metrics.jsonl")), evaluations)
-    last, stopped, without_signal = first - 1, None, 0
+    alarms = Alarms(inputs, rows, evaluations)
+    last, stopped, without_signal = first - 1, None, _streak_without_signal(rows)
     for step in range(first, inputs.steps + 1):
         started = time.monotonic()
-        batch = data.batch(inputs.train, step - 1, config.batch_size, config.seed)
-        drawn = groups.draw(inputs, inputs.train_domains, weights, batch, step, config.group_size)
-        results = run.dispatcher.collect(
-            groups.jobs(inputs, run.models, drawn, run.directory.name),
-            config.step_deadline_s,
-            _observer(run, step, "train"),
-        )
-        finished = groups.finish(drawn, results)
+        finished = _finished(run, weights, step)
         _refuse_a_lost_step(step, finished)
         scored = advantages.assign(finished, config.algorithm)
         weights, report = update.step(weights, scored, config.algorithm, inputs.spaces)
+        weights = sampling.noted(weights, scored)
         without_signal = _steps_without_signal(run, report, without_signal)
         metrics = _report(run, step, weights, report, scored, time.monotonic() - started)
         _tell(run, alarms.stepped(step, metrics.metrics, scored))
@@ -91,12 +86,39 @@ def train(run: Run) -> Outcome:
         run.dispatcher.close(step, [group.id for group in scored])
         last = step
         rewards = [e.reward for e in evaluations]
-        if step < inputs.steps and (stopped := stopping.due(rewards, bool(evaluation))):
+        if step < inputs.steps and (
+            stopped := stopping.due(rewards, bool(evaluation), report.kl_step)
+        ):
             break
     run.directory.write_json("policy.json", policy_document(inputs, weights))
     if final := heldout.at_the_end(weights, last):
         _tell(run, alarms.evaluated(final))
     return Outcome(last, weights, baselines, final, stopped, tuple(alarms.told))
+
+
+def _finished(run: Run, weights: Weights, step: int) -> tuple[Group, ...]:
+    """The groups of a step as they ended, and those that followed groups without signal."""
+    newest = found = _asked(run, weights, step, sampling.batch(run.inputs, weights, step))
+    for _ in range(run.inputs.config.dynamic_sampling):
+        more = sampling.without_signal(newest)
+        spare = sampling.spare(run.inputs, weights, step, found, more)
+        if not spare:
+            break
+        newest = _asked(run, weights, step, spare)
+        found = (*found, *newest)
+    return found
+
+
+def _asked(run: Run, weights: Weights, step: int, batch: sampling.Batch) -> tuple[Group, ...]:
+    inputs = run.inputs
+    sizes = sampling.group_sizes(inputs, weights)
+    drawn = groups.draw(inputs, inputs.train_domains, weights, batch, step, sizes)
+    results = run.dispatcher.collect(
+        groups.jobs(inputs, run.models, drawn, run.directory.name),
+        inputs.config.step_deadline_s,
+        _observer(run, step, "train"),
+    )
+    return groups.finish(drawn, results)
 
 
 def _tell(run: Run, alarms: Sequence[Alarm]) -> None:
@@ -128,6 +150,12 @@ def _observer(run: Run, step: int, purpose: str) -> Callable[[Progress], None]:
             tracker.progress(step, purpose, progress)
 
     return observe
+
+
+def _streak_without_signal(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Steps without signal that the run had when it was interrupted."""
+    steps = [row["frac_reward_zero_std"] for row in rows if "frac_reward_zero_std" in row]
+    return len(steps) - max((n for n, share in enumerate(steps, 1) if share < 1), default=0)
 
 
 def _steps_without_signal(run: Run, report: UpdateReport, before: int) -> int:

@@ -198,6 +198,7 @@ def encode_weights(weights: Weights) -> dict[str, Any]:
             }
             for name, domain in weights.domains.items()
         },
+        "spreads": dict(weights.spreads),
     }
 
 
@@ -214,6 +215,7 @@ def decode_weights(data: Mapping[str, Any]) -> Weights:
                 )
                 for name, domain in data["domains"].items()
             },
+            {str(name): float(spread) for name, spread in data["spreads"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunFailed(

@@ -63,7 +63,7 @@ def step(
     }
     domains = {**weights.domains, **{name: s.solution.weights for name, s in solved.items()}}
     report = _report(list(solved.values()), groups)
-    return Updated(Weights(weights.version + 1, domains), report)
+    return Updated(replace(weights, version=weights.version + 1, domains=domains), report)
 
 
 def _check(group: Group, weights: Weights) -> None:
