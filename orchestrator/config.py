@@ -58,6 +58,9 @@ class RunConfig(Knobs):
     duplicate_actions: Literal["keep", "redraw"] = "keep"
     """What becomes of an action that a group has already: kept, as a measure of the reward's
     noise, or drawn anew (only for the natural solver, which needs no ratio)."""
+    max_staleness: Annotated[int, Field(ge=0, le=16)] = 0
+    """Batches in flight beside the one that an update waits for: no call waits for the slowest one
+    of its step, and rollouts may be so many updates old. 0 = each step waits for all of its own."""
     concepts_per_prompt: PositiveInt = 2
     """Concepts that a prompt asks for (k)."""
     features_per_prompt: Annotated[int, Field(ge=0)] = 2
@@ -168,6 +171,11 @@ class RunConfig(Knobs):
         if self.max_group_size is not None and self.max_group_size < self.group_size:
             raise ValueError(
                 f"max_group_size = {self.max_group_size} is below group_size = {self.group_size}"
+            )
+        if self.max_staleness and self.dynamic_sampling:
+            raise ValueError(
+                "dynamic_sampling waits for a step's groups before it asks for others, and"
+                " max_staleness does not wait; use one of them"
             )
         if self.duplicate_actions == "redraw" and self.algorithm.solver != "natural":
             raise ValueError(

@@ -1,12 +1,14 @@
 """What the orchestrator knows of each group that it asked for: the ledger behind the queue."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from orchestrator.rollouts import GroupKey
 from shared.keys import Role
 from shared.messages import Completion, Failure, FailureKind, GenerateJob, Reward, ScoreJob
 
@@ -26,6 +28,10 @@ class GroupJob(NamedTuple):
     #: None: the completions are wanted, and no rewards.
     score: ScoreJob | None
     label: str
+
+    @property
+    def key(self) -> GroupKey:
+        return GroupKey(self.generate.step, self.generate.group)
 
 
 class SlotResult(NamedTuple):
@@ -53,6 +59,8 @@ class OpenGroup:
     """One group on its way. Made and changed by ``dispatch`` alone."""
 
     job: GroupJob
+    #: When it is cut off, in the time of ``time.monotonic``.
+    deadline: float = math.inf
     role: Role = "generate"
     attempt: int = 1
     #: It was seen in a worker's hands since it was last submitted.
@@ -60,6 +68,10 @@ class OpenGroup:
     bare_ticks: int = 0
     generated: dict[int, Completion | Failure] = field(default_factory=dict)
     scored: dict[int, Reward | Failure] = field(default_factory=dict)
+
+    @property
+    def key(self) -> GroupKey:
+        return self.job.key
 
     def slots(self) -> list[int]:
         return [prompt.slot for prompt in self.job.generate.prompts]

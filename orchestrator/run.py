@@ -3,9 +3,10 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from orchestrator import advantages, groups, sampling, update
+from orchestrator import advantages, sampling, update
 from orchestrator.alarms import Alarm, Alarms
 from orchestrator.budget import saved_ledger, spending
 from orchestrator.dispatch import Dispatcher
@@ -14,6 +15,7 @@ from orchestrator.heldout import Baselines, HeldOut
 from orchestrator.inputs import Inputs
 from orchestrator.ledger import Progress
 from orchestrator.metrics import step_metrics
+from orchestrator.pipeline import Pipeline
 from orchestrator.policy_file import policy_document
 from orchestrator.preflight import Models
 from orchestrator.rollouts import Group, StepReport, UpdateReport, Weights
@@ -65,17 +67,23 @@ def train(run: Run) -> Outcome:
     weights, first = run.store.weights(), run.store.next_step()
     evaluations = heldout.so_far(first - 1)
     alarms = Alarms(inputs, rows, evaluations)
+    pipeline = Pipeline(inputs, run.models, run.dispatcher, run.directory.name)
+    pipeline.resume(weights, first)
     last, stopped, without_signal = first - 1, None, _streak_without_signal(rows)
     for step in range(first, inputs.steps + 1):
+        if stopped and not pipeline.ahead():
+            break
         started = time.monotonic()
-        finished = _finished(run, weights, step)
+        finished = pipeline.next(weights, step, _observer(run, step, "train"), not stopped)
         _refuse_a_lost_step(step, finished)
-        scored = advantages.assign(finished, config.algorithm)
+        fresh, stale = pipeline.aged(finished, weights)
+        scored = advantages.assign(fresh, config.algorithm)
         weights, report = update.step(weights, scored, config.algorithm, inputs.spaces)
-        weights = sampling.noted(weights, scored)
+        weights = replace(sampling.noted(weights, finished), ahead=pipeline.ahead())
         without_signal = _steps_without_signal(run, report, without_signal)
-        metrics = _report(run, step, weights, report, scored, time.monotonic() - started)
-        _tell(run, alarms.stepped(step, metrics.metrics, scored))
+        reported = (*scored, *stale)
+        metrics = _report(run, step, weights, report, reported, time.monotonic() - started)
+        _tell(run, alarms.stepped(step, metrics.metrics, reported))
         if evaluation := heldout.between(weights, step):
             evaluations.append(evaluation)
             _tell(run, alarms.evaluated(evaluation))
@@ -83,42 +91,15 @@ def train(run: Run) -> Outcome:
         state = {"weights": encode_weights(weights), "ledger": ledger}
         run.directory.checkpoint(step, inputs.steps, state)
         run.store.commit(weights, step, metrics)
-        run.dispatcher.close(step, [group.id for group in scored])
+        run.dispatcher.close([group.key for group in reported])
         last = step
-        rewards = [e.reward for e in evaluations]
-        if step < inputs.steps and (
-            stopped := stopping.due(rewards, bool(evaluation), report.kl_step)
-        ):
-            break
+        if step < inputs.steps and not stopped:
+            rewards = [e.reward for e in evaluations]
+            stopped = stopping.due(rewards, bool(evaluation), report.kl_step)
     run.directory.write_json("policy.json", policy_document(inputs, weights))
     if final := heldout.at_the_end(weights, last):
         _tell(run, alarms.evaluated(final))
     return Outcome(last, weights, baselines, final, stopped, tuple(alarms.told))
-
-
-def _finished(run: Run, weights: Weights, step: int) -> tuple[Group, ...]:
-    """The groups of a step as they ended, and those that followed groups without signal."""
-    newest = found = _asked(run, weights, step, sampling.batch(run.inputs, weights, step))
-    for _ in range(run.inputs.config.dynamic_sampling):
-        more = sampling.without_signal(newest)
-        spare = sampling.spare(run.inputs, weights, step, found, more)
-        if not spare:
-            break
-        newest = _asked(run, weights, step, spare)
-        found = (*found, *newest)
-    return found
-
-
-def _asked(run: Run, weights: Weights, step: int, batch: sampling.Batch) -> tuple[Group, ...]:
-    inputs = run.inputs
-    sizes = sampling.group_sizes(inputs, weights)
-    drawn = groups.draw(inputs, inputs.train_domains, weights, batch, step, sizes)
-    results = run.dispatcher.collect(
-        groups.jobs(inputs, run.models, drawn, run.directory.name),
-        inputs.config.step_deadline_s,
-        _observer(run, step, "train"),
-    )
-    return groups.finish(drawn, results)
 
 
 def _tell(run: Run, alarms: Sequence[Alarm]) -> None:

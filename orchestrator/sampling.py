@@ -38,6 +38,14 @@ def batch(inputs: Inputs, weights: Weights, step: int) -> Batch:
     return _by_difficulty(inputs, weights, step, config.batch_size, taken=())
 
 
+def named(inputs: Inputs, step: int, names: Sequence[str]) -> Batch:
+    """The (group id, example) pairs of a step's groups by their ids."""
+    config = inputs.config
+    known = {example.id: example for example in inputs.train}
+    known.update(data.batch(inputs.train, step - 1, config.batch_size, config.seed))
+    return tuple((name, known[name]) for name in names)
+
+
 def spare(inputs: Inputs, weights: Weights, step: int, taken: Sequence[Group], count: int) -> Batch:
     """Up to ``count`` prompts that are not in the step yet, to follow groups without signal."""
     return _by_difficulty(inputs, weights, step, count, [group.example.id for group in taken])

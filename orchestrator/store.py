@@ -20,7 +20,7 @@ import numpy as np
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from orchestrator.rollouts import DomainWeights, FloatArray, Params, StepReport, Weights
+from orchestrator.rollouts import Ahead, DomainWeights, FloatArray, Params, StepReport, Weights
 from shared.errors import EnvironmentNotReady, Fenced, RunFailed
 from shared.keys import RunKeys
 
@@ -199,6 +199,15 @@ def encode_weights(weights: Weights) -> dict[str, Any]:
             for name, domain in weights.domains.items()
         },
         "spreads": dict(weights.spreads),
+        "ahead": [
+            {
+                "step": ahead.step,
+                "policy_version": ahead.policy_version,
+                "groups": list(ahead.groups),
+                "acted": {name: encode_params(params) for name, params in ahead.acted.items()},
+            }
+            for ahead in weights.ahead
+        ],
     }
 
 
@@ -216,6 +225,15 @@ def decode_weights(data: Mapping[str, Any]) -> Weights:
                 for name, domain in data["domains"].items()
             },
             {str(name): float(spread) for name, spread in data["spreads"].items()},
+            tuple(
+                Ahead(
+                    int(ahead["step"]),
+                    int(ahead["policy_version"]),
+                    tuple(map(str, ahead["groups"])),
+                    {name: decode_params(params) for name, params in ahead["acted"].items()},
+                )
+                for ahead in data["ahead"]
+            ),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunFailed(
