@@ -11,7 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 class Proxy:
     """Between a client and the server at ``target``; made by ``proxying``."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, address: str = "127.0.0.1") -> None:
+        self._address = address
         self._parts = urlsplit(target)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -28,7 +29,7 @@ class Proxy:
         assert self._server is not None
         port = self._server.sockets[0].getsockname()[1]
         login, at, _ = self._parts.netloc.rpartition("@")
-        return urlunsplit(self._parts._replace(netloc=f"{login}{at}127.0.0.1:{port}"))
+        return urlunsplit(self._parts._replace(netloc=f"{login}{at}{self._address}:{port}"))
 
     def cut(self) -> None:
         """Reset every connection that is open now, in the middle of whatever it says."""
@@ -53,7 +54,7 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, self._address, 0)
 
     async def _close(self) -> None:
         assert self._server is not None
@@ -105,9 +106,9 @@ class Proxy:
 
 
 @contextmanager
-def proxying(target: str) -> Iterator[Proxy]:
-    """A proxy in front of ``target``, such as ``redis://:password@127.0.0.1:PORT/0``."""
-    proxy = Proxy(target)
+def proxying(target: str, address: str = "127.0.0.1") -> Iterator[Proxy]:
+    """A proxy at ``address`` in front of ``target``, as ``redis://:password@127.0.0.1:PORT/0``."""
+    proxy = Proxy(target, address)
     proxy.start()
     try:
         yield proxy

@@ -38,12 +38,17 @@ def worker_process(
     *options: str,
     environment: Mapping[str, str] | None = None,
     source: Path = ROOT,
+    prefix: Sequence[str] = (),
+    seen_from: str = "",
 ) -> Iterator[Worker]:
-    """``python -m worker`` on the server at ``url``, from its first heartbeat on."""
+    """``python -m worker`` on the server at ``url``, from its first heartbeat on.
+
+    ``prefix`` starts it elsewhere, and ``seen_from`` is then the server's address here.
+    """
     log = folder / f"{name}.log"
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "worker", "--name", name, "--groups", "8", *options],
+            [*prefix, sys.executable, "-m", "worker", "--name", name, "--groups", "8", *options],
             cwd=source,
             env=clean_environment(folder, {"REDIS_URL": url, **(environment or {})}),
             stdin=subprocess.DEVNULL,
@@ -52,7 +57,7 @@ def worker_process(
             text=True,
         )
     try:
-        with connect(url) as redis:
+        with connect(seen_from or url) as redis:
             wait_until(lambda: beats(redis, name) or process.poll() is not None, 15, f"{name} up")
         assert process.poll() is None, log.read_text(encoding="utf-8")
         yield Worker(process, name, log)
