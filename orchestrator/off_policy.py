@@ -229,7 +229,7 @@ def _weights(group: Group, actions: Sequence[Action], target: Target, space: Spa
 
 def _statistics(actions: Sequence[Action], space: Space) -> FloatArray:
     """[1_S | 1_t | 1_F], (R, d)."""
-    stat_Rd = np.zeros((len(actions), space.d))
+    stat_Rd: FloatArray = np.zeros((len(actions), space.d))
     for row, action in enumerate(actions):
         features = (space.n + space.T + feature for feature in action.features)
         stat_Rd[row, [*action.concepts, space.n + action.template, *features]] = 1
@@ -239,7 +239,7 @@ def _statistics(actions: Sequence[Action], space: Space) -> FloatArray:
 def _expected(target: Target, space: Space) -> FloatArray:
     """E[stat] under the target, (d,)."""
     if target.greedy:
-        return _statistics([policy.greedy(target.params, space)], space)[0]
+        return np.asarray(_statistics([policy.greedy(target.params, space)], space)[0])
     return np.concatenate(
         [
             policy.inclusion(target.params, space),

@@ -6,7 +6,7 @@ is which actions were tried: those of the stored run.
 """
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import NamedTuple
@@ -84,17 +84,19 @@ def cross_fitted(
     algorithm: Algorithm,
     spaces: Mapping[str, Space],
     greedy: bool = False,
+    judged: Callable[[Sequence[Group]], Sequence[Group]] = tuple,
 ) -> Estimate | None:
     """What training like this earns: trained on half of the examples, judged by the others.
 
     The mean of both ways round; None if a half has too few groups. Half the rollouts train a little
-    less well than all of them.
+    less well than all of them. ``greedy`` judges the policy as deployed; ``judged`` gives groups
+    the rewards that they are judged by, if those are others than it is trained by.
     """
     halves = [[group for group in groups if _half(group) == half] for half in (0, 1)]
     found = []
     for own, others in (halves, halves[::-1]):
         weights = trained(others, start, algorithm, spaces)
-        found.append(estimate(own, targets(weights, greedy), spaces))
+        found.append(estimate(judged(own), targets(weights, greedy), spaces))
     one, other = found
     return averaged(one, other) if one is not None and other is not None else None
 
