@@ -41,15 +41,19 @@ class StoredRun(NamedTuple):
 def stored_config(directory: RunDirectory) -> RunConfig:
     """The config of a run, with its own copies of the files it read. Raises UsageError."""
     try:
-        config = RunConfig.model_validate(directory.read_json("config.json"))
+        return with_copies(RunConfig.model_validate(directory.read_json("config.json")), directory)
+    except ValidationError as error:
+        raise _not_a_run(directory, error) from None
+
+
+def with_copies(config: RunConfig, directory: RunDirectory) -> RunConfig:
+    """The config with the files that a run has kept, in the place of those it names."""
+    try:
         kept = directory.read_json("inputs.json")
         copies = {role: str(directory.path / entry["copy"]) for role, entry in kept.items()}
         _ = copies["train"]
-    except (ValidationError, LookupError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{directory.path}: config.json or inputs.json is not what a run wrote"
-            f" ({type(error).__name__}); the run cannot go on, start a new one with its data"
-        ) from None
+    except (LookupError, TypeError, AttributeError) as error:
+        raise _not_a_run(directory, error) from None
     return config.model_copy(
         update={
             "data": copies["train"],
@@ -60,6 +64,13 @@ def stored_config(directory: RunDirectory) -> RunConfig:
             "rubric": copies.get("rubric", ""),
             "runs_dir": str(directory.path.parent),
         }
+    )
+
+
+def _not_a_run(directory: RunDirectory, error: Exception) -> UsageError:
+    return UsageError(
+        f"{directory.path}: config.json or inputs.json is not what a run wrote"
+        f" ({type(error).__name__}); the run cannot go on, start a new one with its data"
     )
 
 

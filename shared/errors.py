@@ -5,6 +5,7 @@
     ├── EnvironmentNotReady   exit 3: no Redis, no workers, no credit: the run itself is fine
     ├── RunFailed             exit 1: the run started and cannot go on; what was done is kept
     ├── Fenced                exit 1: another orchestrator owns the run
+    ├── GateFailed            exit 4: the answer was asked for as a condition, and is no, or unknown
     └── RunStopped            exit 0 or 3: the run stopped in order, and goes on when it is resumed
 
 A message says what happened, which value, and what to do. A failed rollout is not an exception:
@@ -36,6 +37,12 @@ class RunFailed(ConceptGrpoError, RuntimeError):
 
 class Fenced(RunFailed):
     """Another orchestrator owns this run."""
+
+
+class GateFailed(ConceptGrpoError):
+    """What was asked for as a condition does not hold, or cannot be told."""
+
+    exit_code = 4
 
 
 class RunStopped(RunFailed):

@@ -176,9 +176,10 @@ def _domain_lines(domain: Mapping[str, Any], show_all: bool) -> Iterator[str]:
         )
 
 
-def words(interval: Mapping[str, float]) -> str:
-    """``+0.123 [+0.104, +0.141]``."""
-    return f"{interval['value']:+.3f} [{interval['low']:+.3f}, {interval['high']:+.3f}]"
+def words(interval: Mapping[str, float], sign: str = "+") -> str:
+    """``+0.123 [+0.104, +0.141]``; without plus signs for ``sign`` = ""."""
+    value, low, high = (f"{interval[key]:{sign}.3f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
 def _parts(parts: Mapping[str, Mapping[str, float]]) -> str:

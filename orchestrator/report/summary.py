@@ -1,6 +1,6 @@
 """The result of a run: as JSON for ``run.json`` and ``--json``, as lines for people."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator import policy
@@ -83,11 +83,7 @@ def lines(inputs: Inputs, found: Mapping[str, Any], run: str) -> Iterator[str]:
     if found["stopped"]:
         yield f"  stopped  after step {found['steps']}: {found['stopped']['sentence']}"
     yield from _heldout_lines(inputs, found)
-    concepts = [m for m in found["learnt"] if m["kind"] == "concept"][:SHOWN_MOVES]
-    templates = [m for m in found["learnt"] if m["kind"] == "template"][: len(inputs.domains)]
-    several = len(inputs.domains) > 1
-    yield "  learnt   " + "  ".join(_move_words(m) for m in concepts)
-    yield "           " + "  ".join(_move_words(m, several) for m in templates)
+    yield from move_lines(inputs, found["learnt"])
     yield from _cost_lines(found["cost"])
     if found["instrument"] and found["instrument"]["judge"]:
         yield from (f"  {line}" for line in instrument_lines(found["instrument"]))
@@ -100,6 +96,15 @@ def lines(inputs: Inputs, found: Mapping[str, Any], run: str) -> Iterator[str]:
             f" (lines {places}{', …' if len(found['unmatched']) > 5 else ''})"
         )
     yield f"  policy   {run}/policy.json      metrics  {run}/metrics.jsonl"
+
+
+def move_lines(inputs: Inputs, learnt: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What moved most: concepts, then templates."""
+    concepts = [m for m in learnt if m["kind"] == "concept"][:SHOWN_MOVES]
+    templates = [m for m in learnt if m["kind"] == "template"][: len(inputs.domains)]
+    several = len(inputs.domains) > 1
+    yield "  learnt   " + "  ".join(_move_words(m) for m in concepts)
+    yield "           " + "  ".join(_move_words(m, several) for m in templates)
 
 
 def _heldout_lines(inputs: Inputs, found: Mapping[str, Any]) -> Iterator[str]:
