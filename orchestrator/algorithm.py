@@ -28,8 +28,16 @@ class Natural(AdvantageKnobs):
     """Closed-form optimum of the KL-regularised GRPO objective (algorithm.md, section 3)."""
 
     solver: Literal["natural"] = "natural"
+    exploration: Literal["thompson", "temperature"] = "thompson"
+    """Act by how often each part is in the best action, or by the worths over a temperature."""
+    max_pairs: Annotated[int, Field(ge=0)] = 400
+    """Thompson: pairs are learnt in a domain that has at most so many; 0 = none."""
+    pair_spread: Annotated[float, Field(ge=0)] = 0.5
+    """Thompson: share of the pairs' uncertainty that is explored."""
+    floor: Annotated[float, Field(ge=0.001, lt=1)] = 0.02
+    """Thompson: share of the uniform law in the policy."""
     temperature_scale: Annotated[float, Field(gt=0)] = 0.5
-    """Scale of the temperature: higher explores longer."""
+    """Scale of the temperature: higher explores longer; of exploration = temperature."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Memory per 64 rollouts: 1 for a world that does not change, 0.9 for a drifting model."""
     max_kl: Annotated[float, Field(gt=0)] | None = None

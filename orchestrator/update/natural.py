@@ -35,7 +35,10 @@ from orchestrator.advantages import winsorized
 from orchestrator.algorithm import Natural
 from orchestrator.rollouts import Action, DomainWeights, FloatArray, Group, Params
 from orchestrator.space import Space
+from orchestrator.update import pairs
+from orchestrator.update.belief import believe
 from orchestrator.update.solution import Solution
+from orchestrator.update.thompson import explore
 
 #: Logits of one factor stray at most this far apart from the reference's: T -> 0 stays finite.
 MAX_SPREAD = 30.0
@@ -64,6 +67,12 @@ class Posterior(NamedTuple):
     ridge: float
 
 
+class _Moved(NamedTuple):
+    params: Params
+    state: Mapping[str, FloatArray]
+    temperature: float | None = None
+
+
 def solve(old: DomainWeights, groups: Sequence[Group], knobs: Natural, space: Space) -> Solution:
     """One update of one domain. Groups with fewer than two survivors do not enter.
 
@@ -72,17 +81,61 @@ def solve(old: DomainWeights, groups: Sequence[Group], knobs: Natural, space: Sp
     alive = [group for group in groups if len(group.survivors()) >= 2]
     if not alive:
         return Solution(old, used=0)
-    statistics = absorb(remembered(old.state, space.d), alive, knobs, space)
-    belief = posterior(statistics)
     actions = [rollout.action for group in alive for rollout in group.survivors()]
+    statistics = absorb(remembered(old.state, space.d), alive, knobs, space)
+    moved = (
+        _sampled(statistics, old, alive, knobs, space)
+        if knobs.exploration == "thompson"
+        else _tempered(statistics, old, actions, knobs, space)
+    )
+    params = moved.params
+    if knobs.max_kl is not None:
+        params = _within(knobs.max_kl, old.params, params, space, actions)
+    state = {**statistics._asdict(), **moved.state}
+    weights = DomainWeights(params, old.reference, state)
+    return Solution(weights, len(actions), temperature=moved.temperature)
+
+
+def _sampled(
+    statistics: Statistics,
+    old: DomainWeights,
+    groups: Sequence[Group],
+    knobs: Natural,
+    space: Space,
+) -> _Moved:
+    """The family's member that acts as draws of the worths do; the reference without a slope."""
+    sums = absorb_pairs(old.state, groups, knobs, space)
+    state = pairs.state_of(sums)
+    if not statistics.b.any():
+        return _Moved(old.reference, state)
+    shaped = space.n * space.T if len(sums.moved) else 0
+    families = [space.n, space.T, space.m, len(sums.moved) - shaped, shaped]
+    belief = believe(
+        np.block([[statistics.A, sums.cross], [sums.cross.T, sums.square]]),
+        np.concatenate([statistics.b, sums.moved]),
+        float(statistics.c),
+        float(statistics.N),
+        families,
+        old.state.get("ridges"),
+    )
+    explored = explore(belief, old.reference, space, knobs.floor, knobs.pair_spread)
+    return _Moved(explored.params, {**state, "ridges": belief.ridges})
+
+
+def _tempered(
+    statistics: Statistics,
+    old: DomainWeights,
+    actions: Sequence[Action],
+    knobs: Natural,
+    space: Space,
+) -> _Moved:
+    """The worths over the temperature."""
+    belief = posterior(statistics)
     explored_d = policy.score_variance(old.params, space, actions)
     sharpness = _sharpness(belief, explored_d, knobs.temperature_scale, space)
     slopes = policy.centred(old.params.unflat(belief.mean))
     params = old.params.unflat(old.reference.flat() + sharpness * slopes.flat())
-    if knobs.max_kl is not None:
-        params = _within(knobs.max_kl, old.params, params, space, actions)
-    weights = DomainWeights(params, old.reference, statistics._asdict())
-    return Solution(weights, len(actions), temperature=1 / sharpness if sharpness > 0 else None)
+    return _Moved(params, {}, 1 / sharpness if sharpness > 0 else None)
 
 
 def remembered(state: Mapping[str, FloatArray], d: int) -> Statistics:
@@ -97,13 +150,38 @@ def absorb(old: Statistics, groups: Sequence[Group], knobs: Natural, space: Spac
     rows = [_centred_group(group, knobs, space) for group in groups]
     z_Rd = np.concatenate([z_Gd for z_Gd, _ in rows])
     y_R = np.concatenate([y_G for _, y_G in rows])
-    gamma = knobs.gamma ** (len(y_R) / ROLLOUTS_PER_GAMMA)
+    gamma = _fading(knobs, len(y_R))
     return Statistics(
         gamma * old.A + z_Rd.T @ z_Rd,
         gamma * old.b + z_Rd.T @ y_R,
         gamma * old.c + np.sum(y_R**2),
         gamma * old.N + (len(y_R) - len(rows)),
     )
+
+
+def absorb_pairs(
+    state: Mapping[str, FloatArray], groups: Sequence[Group], knobs: Natural, space: Space
+) -> pairs.PairSums:
+    """The sums that involve pairs, after the same groups."""
+    q = pairs.count(space, knobs.max_pairs)
+    old = pairs.remembered(state, space.d, q)
+    if not q:
+        return old
+    rows = [_centred_group(group, knobs, space) for group in groups]
+    z_Rd = np.concatenate([z_Gd for z_Gd, _ in rows])
+    y_R = np.concatenate([y_G for _, y_G in rows])
+    both = [pairs.columns(space, [r.action for r in group.survivors()]) for group in groups]
+    x_Rq = np.concatenate([x_Gq - x_Gq.mean(axis=0) for x_Gq in both])
+    gamma = _fading(knobs, len(y_R))
+    return pairs.PairSums(
+        gamma * old.cross + z_Rd.T @ x_Rq,
+        gamma * old.square + x_Rq.T @ x_Rq,
+        gamma * old.moved + x_Rq.T @ y_R,
+    )
+
+
+def _fading(knobs: Natural, rollouts: int) -> float:
+    return float(knobs.gamma ** (rollouts / ROLLOUTS_PER_GAMMA))
 
 
 def posterior(statistics: Statistics) -> Posterior:

@@ -90,7 +90,9 @@ def learn(
                 done += _step(learner, world, mine, seed, step)
         step += 1
         curve.calls_C.append(done)
-        deployed = [_deployed(learner, world) for learner, world in zip(learners, worlds)]
+        deployed = [
+            _deployed(learner, world) for learner, world in zip(learners, worlds, strict=True)
+        ]
         curve.deployed_C.append(_fraction(worlds, deployed))
         for column in columns:
             if column <= done and column not in curve.explored:

@@ -24,10 +24,17 @@ PROMPTS = 64
 class World(Protocol):
     """One domain of an environment."""
 
-    space: Space
-    #: Mean value of the uniform policy, and the largest value of any action.
-    start: float
-    best: float
+    @property
+    def space(self) -> Space:
+        """Its actions."""
+
+    @property
+    def start(self) -> float:
+        """Mean value of the uniform policy."""
+
+    @property
+    def best(self) -> float:
+        """The largest value of any action."""
 
     def value(self, actions: Sequence[Action]) -> FloatArray:
         """What the actions are worth on average over prompts, (R,)."""

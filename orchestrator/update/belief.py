@@ -1,0 +1,95 @@
+"""What the sums say about the worth of every part: a Gaussian, with a ridge for each family.
+
+    w ~ N(mean, s2 K^-1)      K = A + diag(ridge)      mean = K^-1 b
+    known_g  = sum_{i in g} (1 - ridge_g (K^-1)_ii)                       how much g is determined
+    s2       = (c - 2 b'mean + mean'A mean) / (N - sum known)
+    ridge_g <- s2 (known_g + 1) / (sum_{i in g} mean_i^2 + v)             v = 0.001 c / N
+
+Concepts, templates, features, pairs of concepts, and concept by template are families: each has its
+own prior variance s2 / ridge_g, raised to the largest evidence by MacKay's fixed point. A family
+that matters little is shrunk to nothing and costs the others nothing; v and the 1 are a weak prior
+that keeps a family of zero alive. Everything scales with the rewards: a prior in their unit, never
+a number of ours.
+
+Sources: MacKay 1992 (evidence, the fixed point), Tipping 2001 (a ridge for each coefficient: left
+out, it is too sure of itself at a hundred calls). Left out too: eigenvalues (several ridges have no
+common basis), so one update costs ``ROUNDS`` inverses.
+
+Arrays are named with their axes: P columns, g families, L draws.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from orchestrator.rollouts import FloatArray, IntArray
+
+#: Steps of the fixed point.
+ROUNDS = 3
+WEIGHT = 1.0
+SHARES = (0.001,) * 5
+#: Where it starts, and how far a ridge may go. A column's square sum grows by up to 1/4 a call.
+FIRST_RIDGE, LEAST_RIDGE, MOST_RIDGE = 4.0, 0.05, 1e4
+#: The noise is at least this share of the rewards' variance: below, it is rounding.
+NOISE_FLOOR = 1e-12
+
+
+class Belief(NamedTuple):
+    """A Gaussian over worths. Made by ``believe``, read by ``thompson``."""
+
+    #: A and b, of the statistics.
+    gram: FloatArray
+    moved: FloatArray
+    #: Cholesky factor of A + diag(ridge), lower.
+    factor: FloatArray
+    #: By family, and by column (P,).
+    ridges: FloatArray
+    ridge: FloatArray
+    #: Variance of a reward that no part explains.
+    noise: float
+
+    def mean_from(self, start_P: FloatArray) -> FloatArray:
+        """The mean, if before any reward it is ``start_P``."""
+        kernel_PP = self.gram + np.diag(self.ridge)
+        moved_P = self.moved - self.gram @ start_P
+        return np.asarray(start_P + np.linalg.solve(kernel_PP, moved_P))
+
+    def steps(self, normals_PL: FloatArray) -> FloatArray:
+        """Draws around the mean, (P, L), from standard normal numbers."""
+        # K = C C' and w = C'^-1 x has the covariance K^-1.
+        return np.asarray(np.sqrt(self.noise) * np.linalg.solve(self.factor.T, normals_PL))
+
+
+def believe(
+    gram: FloatArray,
+    moved: FloatArray,
+    squares: float,
+    count: float,
+    families: Sequence[int],
+    last_ridges: FloatArray | None = None,
+) -> Belief:
+    """The belief at the families' best ridges; ``families`` are their sizes, in column order.
+
+    ``gram``, ``moved``, ``squares`` and ``count`` are A, b, c and N of the regression; c > 0.
+    """
+    family_P = np.repeat(np.arange(len(families)), families)
+    ridge_g = np.full(len(families), FIRST_RIDGE) if last_ridges is None else last_ridges
+    prior_g = WEIGHT * np.array(SHARES) * squares / count
+    noise = squares / count
+    for _ in range(ROUNDS):
+        ridge_P = ridge_g[family_P]
+        inverse_PP = np.linalg.inv(gram + np.diag(ridge_P))
+        mean_P = inverse_PP @ moved
+        known_g = _summed(1 - ridge_P * np.diag(inverse_PP), family_P, len(families))
+        residual = squares - 2 * moved @ mean_P + mean_P @ gram @ mean_P
+        noise = max(residual, NOISE_FLOOR * squares) / max(count - known_g.sum(), 1.0)
+        size_g = _summed(mean_P**2, family_P, len(families))
+        ridge_g = np.clip(noise * (known_g + WEIGHT) / (size_g + prior_g), LEAST_RIDGE, MOST_RIDGE)
+    ridge_P = ridge_g[family_P]
+    factor_PP = np.linalg.cholesky(gram + np.diag(ridge_P))
+    return Belief(gram, moved, np.asarray(factor_PP, np.float64), ridge_g, ridge_P, float(noise))
+
+
+def _summed(values_P: FloatArray, family_P: IntArray, families: int) -> FloatArray:
+    return np.bincount(family_P, weights=values_P, minlength=families).astype(np.float64)
