@@ -39,6 +39,7 @@ from orchestrator.update import pairs
 from orchestrator.update.belief import believe
 from orchestrator.update.solution import Solution
 from orchestrator.update.thompson import explore
+from orchestrator.update.trust import within
 
 #: Logits of one factor stray at most this far apart from the reference's: T -> 0 stays finite.
 MAX_SPREAD = 30.0
@@ -90,7 +91,7 @@ def solve(old: DomainWeights, groups: Sequence[Group], knobs: Natural, space: Sp
     )
     params = moved.params
     if knobs.max_kl is not None:
-        params = _within(knobs.max_kl, old.params, params, space, actions)
+        params = within(knobs.max_kl, old.params, params, space, actions)
     state = {**statistics._asdict(), **moved.state}
     weights = DomainWeights(params, old.reference, state)
     return Solution(weights, len(actions), temperature=moved.temperature)
@@ -220,24 +221,3 @@ def _sharpness(
     shares_d = explored_d / explored_d.sum()
     temperature = temperature_scale * math.sqrt(float(shares_d @ belief.variance))
     return 1 / max(temperature, widest / MAX_SPREAD)
-
-
-def _within(
-    max_kl: float, old: Params, new: Params, space: Space, actions: Sequence[Action]
-) -> Params:
-    """``new``, or the point on the line from ``old`` to it where KL(point || old) = max_kl.
-
-    Along that line the KL only grows (exponential family), so bisection finds it.
-    """
-    start_d, move_d = old.flat(), new.flat() - old.flat()
-    if policy.kl(new, old, space, actions).value <= max_kl:
-        return new
-    low, high = 0.0, 1.0
-    for _ in range(30):
-        middle = (low + high) / 2
-        point = old.unflat(start_d + middle * move_d)
-        if policy.kl(point, old, space, actions).value <= max_kl:
-            low = middle
-        else:
-            high = middle
-    return old.unflat(start_d + low * move_d)

@@ -33,8 +33,9 @@ from orchestrator.space import Space
 from orchestrator.update.belief import Belief
 from orchestrator.update.best import Best, best_actions
 
-#: Draws of an update.
-DRAWS = 512
+#: Draws of an update: without pairs a draw costs next to nothing, and with many concepts their
+#: shares are small numbers.
+DRAWS, DRAWS_OF_PAIRS = 1024, 256
 #: Steps of the features' fixed point, as in ``subsets.theta_from_inclusion``.
 STEPS = 30
 #: How far the best action's parts stand above the others at least, in logits.
@@ -54,7 +55,8 @@ def explore(
     """The member of the family whose moments are those of the draws' best actions."""
     start_P = _start(belief, reference, space)
     mean_P = belief.mean_from(start_P)
-    steps_PL = belief.steps(_normals(len(mean_P), DRAWS))
+    draws = DRAWS if len(mean_P) == space.d else DRAWS_OF_PAIRS
+    steps_PL = belief.steps(_normals(len(mean_P), draws))
     steps_PL[space.d :] *= pair_spread
     found = best_actions((mean_P[:, None] + steps_PL).T, space)
     best = best_actions(mean_P[None], space)
