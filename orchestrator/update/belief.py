@@ -30,7 +30,7 @@ ROUNDS = 3
 WEIGHT = 1.0
 SHARES = (0.001,) * 5
 #: Where it starts, and how far a ridge may go. A column's square sum grows by up to 1/4 a call.
-FIRST_RIDGE, LEAST_RIDGE, MOST_RIDGE = 4.0, 0.05, 1e4
+FIRST_RIDGES, LEAST_RIDGE, MOST_RIDGE = (4.0, 4.0, 4.0, 40.0, 40.0), 0.05, 1e4
 #: The noise is at least this share of the rewards' variance: below, it is rounding.
 NOISE_FLOOR = 1e-12
 
@@ -41,8 +41,8 @@ class Belief(NamedTuple):
     #: A and b, of the statistics.
     gram: FloatArray
     moved: FloatArray
-    #: Cholesky factor of A + diag(ridge), lower.
-    factor: FloatArray
+    #: K^-1, (P, P).
+    inverse: FloatArray
     #: By family, and by column (P,).
     ridges: FloatArray
     ridge: FloatArray
@@ -51,14 +51,12 @@ class Belief(NamedTuple):
 
     def mean_from(self, start_P: FloatArray) -> FloatArray:
         """The mean, if before any reward it is ``start_P``."""
-        kernel_PP = self.gram + np.diag(self.ridge)
-        moved_P = self.moved - self.gram @ start_P
-        return np.asarray(start_P + np.linalg.solve(kernel_PP, moved_P))
+        return np.asarray(start_P + self.inverse @ (self.moved - self.gram @ start_P))
 
     def steps(self, normals_PL: FloatArray) -> FloatArray:
         """Draws around the mean, (P, L), from standard normal numbers."""
-        # K = C C' and w = C'^-1 x has the covariance K^-1.
-        return np.asarray(np.sqrt(self.noise) * np.linalg.solve(self.factor.T, normals_PL))
+        root_PP = np.linalg.cholesky(self.noise * self.inverse)
+        return np.asarray(root_PP @ normals_PL)
 
 
 def believe(
@@ -71,24 +69,27 @@ def believe(
 ) -> Belief:
     """The belief at the families' best ridges; ``families`` are their sizes, in column order.
 
-    ``gram``, ``moved``, ``squares`` and ``count`` are A, b, c and N of the regression; c > 0.
+    ``gram``, ``moved``, ``squares`` and ``count`` are A, b, c and N of the regression; c > 0. The
+    fixed point goes on from ``last_ridges``, those of the belief before.
     """
     family_P = np.repeat(np.arange(len(families)), families)
-    ridge_g = np.full(len(families), FIRST_RIDGE) if last_ridges is None else last_ridges
     prior_g = WEIGHT * np.array(SHARES) * squares / count
-    noise = squares / count
+    ridge_g = np.array(FIRST_RIDGES) if last_ridges is None else last_ridges
+    inverse_PP, noise = _inverse(gram, ridge_g[family_P]), squares / count
     for _ in range(ROUNDS):
-        ridge_P = ridge_g[family_P]
-        inverse_PP = np.linalg.inv(gram + np.diag(ridge_P))
         mean_P = inverse_PP @ moved
-        known_g = _summed(1 - ridge_P * np.diag(inverse_PP), family_P, len(families))
+        left_P = ridge_g[family_P] * np.diag(inverse_PP)
+        known_g = _summed(1 - left_P, family_P, len(families))
         residual = squares - 2 * moved @ mean_P + mean_P @ gram @ mean_P
         noise = max(residual, NOISE_FLOOR * squares) / max(count - known_g.sum(), 1.0)
         size_g = _summed(mean_P**2, family_P, len(families))
         ridge_g = np.clip(noise * (known_g + WEIGHT) / (size_g + prior_g), LEAST_RIDGE, MOST_RIDGE)
-    ridge_P = ridge_g[family_P]
-    factor_PP = np.linalg.cholesky(gram + np.diag(ridge_P))
-    return Belief(gram, moved, np.asarray(factor_PP, np.float64), ridge_g, ridge_P, float(noise))
+        inverse_PP = _inverse(gram, ridge_g[family_P])
+    return Belief(gram, moved, inverse_PP, ridge_g, ridge_g[family_P], float(noise))
+
+
+def _inverse(gram: FloatArray, ridge_P: FloatArray) -> FloatArray:
+    return np.asarray(np.linalg.inv(gram + np.diag(ridge_P)), np.float64)
 
 
 def _summed(values_P: FloatArray, family_P: IntArray, families: int) -> FloatArray:

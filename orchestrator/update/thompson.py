@@ -37,7 +37,7 @@ from orchestrator.update.best import Best, best_actions
 #: shares are small numbers.
 DRAWS, DRAWS_OF_PAIRS = 1024, 256
 #: Steps of the features' fixed point, as in ``subsets.theta_from_inclusion``.
-STEPS = 30
+STEPS = 15
 #: How far the best action's parts stand above the others at least, in logits.
 LEAD = 1e-6
 
