@@ -25,7 +25,7 @@ class AdvantageKnobs(Knobs):
 
 
 class Natural(AdvantageKnobs):
-    """Closed-form optimum of the KL-regularised GRPO objective (algorithm.md, section 3)."""
+    """Closed form: a regression on every reward ever paid for (algorithm.md, section 3)."""
 
     solver: Literal["natural"] = "natural"
     exploration: Literal["thompson", "temperature"] = "thompson"
@@ -38,8 +38,10 @@ class Natural(AdvantageKnobs):
     """Thompson: share of the uniform law in the policy."""
     temperature_scale: Annotated[float, Field(gt=0)] = 0.5
     """Scale of the temperature: higher explores longer; of exploration = temperature."""
-    gamma: Annotated[float, Field(gt=0, le=1)] = 0.95
+    gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Memory per 64 rollouts: 1 for a world that does not change, 0.9 for a drifting model."""
+    detect_drift: bool = True
+    """Forget the past when a batch's residuals show that the model or the judge has changed."""
     max_kl: Annotated[float, Field(gt=0)] | None = None
     """Largest exact KL(new || old) of one step; None = no limit."""
 

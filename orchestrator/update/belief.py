@@ -18,6 +18,7 @@ common basis), so one update costs ``ROUNDS`` inverses.
 Arrays are named with their axes: P columns, g families, L draws.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,9 +27,9 @@ import numpy as np
 from orchestrator.rollouts import FloatArray, IntArray
 
 #: Steps of the fixed point.
-ROUNDS = 3
-WEIGHT = 1.0
-SHARES = (0.001,) * 5
+ROUNDS = 4
+WEIGHT = 2.0
+SHARES = (0.1, 0.1, 0.1, 0.02, 0.02)
 #: Where it starts, and how far a ridge may go. A column's square sum grows by up to 1/4 a call.
 FIRST_RIDGES, LEAST_RIDGE, MOST_RIDGE = (4.0, 4.0, 4.0, 40.0, 40.0), 0.05, 1e4
 #: The noise is at least this share of the rewards' variance: below, it is rounding.
@@ -48,6 +49,10 @@ class Belief(NamedTuple):
     ridge: FloatArray
     #: Variance of a reward that no part explains.
     noise: float
+    #: Degrees of freedom that the noise was estimated with.
+    freedom: float
+    #: How well the families explain the rewards: the log of their probability, a constant apart.
+    evidence: float
 
     def mean_from(self, start_P: FloatArray) -> FloatArray:
         """The mean, if before any reward it is ``start_P``."""
@@ -73,19 +78,26 @@ def believe(
     fixed point goes on from ``last_ridges``, those of the belief before.
     """
     family_P = np.repeat(np.arange(len(families)), families)
-    prior_g = WEIGHT * np.array(SHARES) * squares / count
-    ridge_g = np.array(FIRST_RIDGES) if last_ridges is None else last_ridges
-    inverse_PP, noise = _inverse(gram, ridge_g[family_P]), squares / count
+    prior_g = WEIGHT * np.array(SHARES[: len(families)]) * squares / count
+    ridge_g = np.array(FIRST_RIDGES[: len(families)]) if last_ridges is None else last_ridges
+    inverse_PP, noise, freedom = _inverse(gram, ridge_g[family_P]), squares / count, count
     for _ in range(ROUNDS):
         mean_P = inverse_PP @ moved
         left_P = ridge_g[family_P] * np.diag(inverse_PP)
         known_g = _summed(1 - left_P, family_P, len(families))
         residual = squares - 2 * moved @ mean_P + mean_P @ gram @ mean_P
-        noise = max(residual, NOISE_FLOOR * squares) / max(count - known_g.sum(), 1.0)
+        freedom = max(count - float(known_g.sum()), 1.0)
+        noise = max(float(residual), NOISE_FLOOR * squares) / freedom
         size_g = _summed(mean_P**2, family_P, len(families))
         ridge_g = np.clip(noise * (known_g + WEIGHT) / (size_g + prior_g), LEAST_RIDGE, MOST_RIDGE)
         inverse_PP = _inverse(gram, ridge_g[family_P])
-    return Belief(gram, moved, inverse_PP, ridge_g, ridge_g[family_P], float(noise))
+    ridge_P = ridge_g[family_P]
+    mean_P = inverse_PP @ moved
+    # The residual and the ridge's penalty: c - b'K^-1 b.
+    misfit = max(squares - float(moved @ mean_P), NOISE_FLOOR * squares)
+    complexity = float(np.log(ridge_P).sum() + np.linalg.slogdet(inverse_PP)[1])
+    evidence = -0.5 * (count * math.log(noise) + misfit / noise - complexity)
+    return Belief(gram, moved, inverse_PP, ridge_g, ridge_P, noise, freedom, evidence)
 
 
 def _inverse(gram: FloatArray, ridge_P: FloatArray) -> FloatArray:

@@ -1,11 +1,18 @@
-"""The closed form: the optimum of the KL-regularised GRPO objective, one regression per domain.
+"""The closed form: one regression per domain on every reward ever paid for, and a policy from it.
 
 For every group, acted by whatever version of the policy, over its survivors:
 
     y = r - mean r           z = score(a) - mean score       (under the params that acted)
     A <- gamma A + sum z z'  b <- gamma b + sum z y
     c <- gamma c + sum y^2   N <- gamma N + sum (G - 1)
-    w = (A + lambda I)^-1 b  V = s2 (A + lambda I)^-1        s2 = (c - b'w) / N, lambda by evidence
+    w = (A + ridge)^-1 b     V = s2 (A + ridge)^-1           ridges by evidence
+
+exploration = thompson (``thompson``, ``belief``, ``pairs``): the member of the family that acts as
+often as draws of w ~ N(w, V) make a part the best; its mode is the best action under w, or under w
+with pairs where the evidence is for them.
+
+exploration = temperature: the optimum of the KL-regularised GRPO objective, one ridge lambda,
+
     T = c_T sqrt(sum f V_ii / sum f)                         f = Var(score) of the present policy
     params = reference + w / T = argmax  <w, E[stat]> - T KL(pi || reference)
 
@@ -16,12 +23,11 @@ result is the same under r -> 7 r + 3, per-prompt offsets and any order of the g
 
 Sources: Shao et al. 2024 (GRPO); Liu et al. 2025 (Dr. GRPO: no std); Kakade 2001, Peters &
 Schaal 2008 (natural gradient, compatible features); Agarwal et al. 2021 (log-linear NPG); Peters et
-al. 2010 (REPS); MacKay 1992 (evidence).
+al. 2010 (REPS); MacKay 1992 (evidence); Thompson 1933.
 
 Left out, and why: importance weights (the regression on the score holds for any acting policy, and
 weighting it measured worse); clip, learning rate, optimizer state (nothing to tune: the step is
-exact); ``scale_rewards`` and ``advantage`` (a scale cancels in w / T); a kept lambda with Cholesky
-for large d (numpy has no triangular solve and V needs the inverse: it saves less than half).
+exact); ``scale_rewards`` and ``advantage`` (a scale cancels).
 """
 
 import math
@@ -35,8 +41,8 @@ from orchestrator.advantages import winsorized
 from orchestrator.algorithm import Natural
 from orchestrator.rollouts import Action, DomainWeights, FloatArray, Group, Params
 from orchestrator.space import Space
-from orchestrator.update import pairs
-from orchestrator.update.belief import believe
+from orchestrator.update import drift, pairs
+from orchestrator.update.belief import Belief, believe
 from orchestrator.update.solution import Solution
 from orchestrator.update.thompson import explore
 from orchestrator.update.trust import within
@@ -47,6 +53,8 @@ MAX_SPREAD = 30.0
 ROLLOUTS_PER_GAMMA = 64
 #: Ridge strengths that the evidence chooses from.
 RIDGES_L = np.logspace(-1, 2, 31)
+#: Pairs count once they explain the rewards so much better: odds of e^2 (nats).
+PAIRS_MUST_GAIN = 2.0
 #: The noise is at least this share of the rewards' variance: below, it is rounding.
 NOISE_FLOOR = 1e-12
 
@@ -68,6 +76,13 @@ class Posterior(NamedTuple):
     ridge: float
 
 
+class _Past(NamedTuple):
+    statistics: Statistics
+    sums: pairs.PairSums
+    #: Changes of the world that were noticed so far, shape ().
+    drifts: FloatArray
+
+
 class _Moved(NamedTuple):
     params: Params
     state: Mapping[str, FloatArray]
@@ -83,44 +98,76 @@ def solve(old: DomainWeights, groups: Sequence[Group], knobs: Natural, space: Sp
     if not alive:
         return Solution(old, used=0)
     actions = [rollout.action for group in alive for rollout in group.survivors()]
-    statistics = absorb(remembered(old.state, space.d), alive, knobs, space)
+    past = _past(old, alive, knobs, space)
+    statistics = absorb(past.statistics, alive, knobs, space)
     moved = (
-        _sampled(statistics, old, alive, knobs, space)
+        _sampled(statistics, past.sums, old, alive, knobs, space)
         if knobs.exploration == "thompson"
         else _tempered(statistics, old, actions, knobs, space)
     )
     params = moved.params
     if knobs.max_kl is not None:
         params = within(knobs.max_kl, old.params, params, space, actions)
-    state = {**statistics._asdict(), **moved.state}
+    state = {**statistics._asdict(), **moved.state, "drifts": past.drifts}
     weights = DomainWeights(params, old.reference, state)
     return Solution(weights, len(actions), temperature=moved.temperature)
 
 
+def _past(old: DomainWeights, groups: Sequence[Group], knobs: Natural, space: Space) -> _Past:
+    """The sums so far, with little weight if these groups show that the world has changed."""
+    statistics = remembered(old.state, space.d)
+    sums = pairs.remembered(old.state, space.d, pairs.count(space, knobs.max_pairs))
+    drifts = old.state.get("drifts", np.zeros(()))
+    if not knobs.detect_drift or not statistics.b.any():
+        return _Past(statistics, sums, drifts)
+    families = [space.n, space.T, space.m]
+    squares, count = float(statistics.c), float(statistics.N)
+    belief = believe(statistics.A, statistics.b, squares, count, families)
+    if not drift.changed(belief, [_centred_group(group, knobs, space) for group in groups]):
+        return _Past(statistics, sums, drifts)
+    return _Past(
+        Statistics(*(drift.KEPT * array for array in statistics)),
+        pairs.PairSums(*(drift.KEPT * array for array in sums)),
+        drifts + 1,
+    )
+
+
 def _sampled(
     statistics: Statistics,
+    past_sums: pairs.PairSums,
     old: DomainWeights,
     groups: Sequence[Group],
     knobs: Natural,
     space: Space,
 ) -> _Moved:
     """The family's member that acts as draws of the worths do; the reference without a slope."""
-    sums = absorb_pairs(old.state, groups, knobs, space)
+    sums = absorb_pairs(past_sums, groups, knobs, space)
     state = pairs.state_of(sums)
     if not statistics.b.any():
         return _Moved(old.reference, state)
-    shaped = space.n * space.T if len(sums.moved) else 0
-    families = [space.n, space.T, space.m, len(sums.moved) - shaped, shaped]
-    belief = believe(
+    belief = _believed(statistics, sums, old.state, space)
+    explored = explore(belief, old.reference, space, knobs.floor, knobs.pair_spread)
+    return _Moved(explored.params, state)
+
+
+def _believed(
+    statistics: Statistics, sums: pairs.PairSums, state: Mapping[str, FloatArray], space: Space
+) -> Belief:
+    """The belief in parts alone, or in parts and pairs if the evidence is for pairs."""
+    squares, count = float(statistics.c), float(statistics.N)
+    families = [space.n, space.T, space.m]
+    alone = believe(statistics.A, statistics.b, squares, count, families)
+    if not len(sums.moved):
+        return alone
+    shaped = space.n * space.T
+    together = believe(
         np.block([[statistics.A, sums.cross], [sums.cross.T, sums.square]]),
         np.concatenate([statistics.b, sums.moved]),
-        float(statistics.c),
-        float(statistics.N),
-        families,
-        old.state.get("ridges"),
+        squares,
+        count,
+        [*families, len(sums.moved) - shaped, shaped],
     )
-    explored = explore(belief, old.reference, space, knobs.floor, knobs.pair_spread)
-    return _Moved(explored.params, {**state, "ridges": belief.ridges})
+    return together if together.evidence > alone.evidence + PAIRS_MUST_GAIN else alone
 
 
 def _tempered(
@@ -161,12 +208,10 @@ def absorb(old: Statistics, groups: Sequence[Group], knobs: Natural, space: Spac
 
 
 def absorb_pairs(
-    state: Mapping[str, FloatArray], groups: Sequence[Group], knobs: Natural, space: Space
+    old: pairs.PairSums, groups: Sequence[Group], knobs: Natural, space: Space
 ) -> pairs.PairSums:
     """The sums that involve pairs, after the same groups."""
-    q = pairs.count(space, knobs.max_pairs)
-    old = pairs.remembered(state, space.d, q)
-    if not q:
+    if not len(old.moved):
         return old
     rows = [_centred_group(group, knobs, space) for group in groups]
     z_Rd = np.concatenate([z_Gd for z_Gd, _ in rows])
@@ -201,13 +246,13 @@ def posterior(statistics: Statistics) -> Posterior:
     return Posterior(mean_d, variance_d, float(RIDGES_L[best]))
 
 
-def _centred_group(group: Group, knobs: Natural, space: Space) -> tuple[FloatArray, FloatArray]:
+def _centred_group(group: Group, knobs: Natural, space: Space) -> drift.Centred:
     survivors = group.survivors()
     score_Gd = policy.score(group.acted, space, [rollout.action for rollout in survivors])
     rewards_G = winsorized(group.rewards(), knobs.winsorize_mad)
     # Against the first reward first: equal rewards then give an exact 0.
     above_G = rewards_G - rewards_G[0]
-    return score_Gd - score_Gd.mean(axis=0), above_G - above_G.mean()
+    return drift.Centred(score_Gd - score_Gd.mean(axis=0), above_G - above_G.mean())
 
 
 def _sharpness(
