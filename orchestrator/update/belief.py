@@ -3,13 +3,13 @@
     w ~ N(mean, s2 K^-1)      K = A + diag(ridge)      mean = K^-1 b
     known_g  = sum_{i in g} (1 - ridge_g (K^-1)_ii)                       how much g is determined
     s2       = (c - 2 b'mean + mean'A mean) / (N - sum known)
-    ridge_g <- s2 (known_g + 1) / (sum_{i in g} mean_i^2 + v)             v = 0.001 c / N
+    ridge_g <- s2 (known_g + WEIGHT) / (sum_{i in g} mean_i^2 + WEIGHT SHARE_g c / N)
 
 Concepts, templates, features, pairs of concepts, and concept by template are families: each has its
 own prior variance s2 / ridge_g, raised to the largest evidence by MacKay's fixed point. A family
-that matters little is shrunk to nothing and costs the others nothing; v and the 1 are a weak prior
-that keeps a family of zero alive. Everything scales with the rewards: a prior in their unit, never
-a number of ours.
+that matters little is shrunk and costs the others little. WEIGHT effects of variance SHARE c / N
+are what a family is believed to hold before any reward. Everything scales with the rewards: there
+is a prior in their unit, never a number of ours.
 
 Sources: MacKay 1992 (evidence, the fixed point), Tipping 2001 (a ridge for each coefficient: left
 out, it is too sure of itself at a hundred calls). Left out too: eigenvalues (several ridges have no
@@ -28,6 +28,8 @@ from orchestrator.rollouts import FloatArray, IntArray
 
 #: Steps of the fixed point.
 ROUNDS = 4
+#: The prior of the families' variances: how many effects it counts for, and of which share of the
+#: rewards' variance each is.
 WEIGHT = 2.0
 SHARES = (0.1, 0.1, 0.1, 0.02, 0.02)
 #: Where it starts, and how far a ridge may go. A column's square sum grows by up to 1/4 a call.

@@ -79,8 +79,7 @@ class Posterior(NamedTuple):
 class _Past(NamedTuple):
     statistics: Statistics
     sums: pairs.PairSums
-    #: Changes of the world that were noticed so far, shape ().
-    drifts: FloatArray
+    watch: drift.Watch
 
 
 class _Moved(NamedTuple):
@@ -108,7 +107,7 @@ def solve(old: DomainWeights, groups: Sequence[Group], knobs: Natural, space: Sp
     params = moved.params
     if knobs.max_kl is not None:
         params = within(knobs.max_kl, old.params, params, space, actions)
-    state = {**statistics._asdict(), **moved.state, "drifts": past.drifts}
+    state = {**statistics._asdict(), **moved.state, **past.watch.state()}
     weights = DomainWeights(params, old.reference, state)
     return Solution(weights, len(actions), temperature=moved.temperature)
 
@@ -117,18 +116,19 @@ def _past(old: DomainWeights, groups: Sequence[Group], knobs: Natural, space: Sp
     """The sums so far, with little weight if these groups show that the world has changed."""
     statistics = remembered(old.state, space.d)
     sums = pairs.remembered(old.state, space.d, pairs.count(space, knobs.max_pairs))
-    drifts = old.state.get("drifts", np.zeros(()))
+    watch = drift.watched(old.state)
     if not knobs.detect_drift or not statistics.b.any():
-        return _Past(statistics, sums, drifts)
+        return _Past(statistics, sums, watch)
     families = [space.n, space.T, space.m]
     squares, count = float(statistics.c), float(statistics.N)
     belief = believe(statistics.A, statistics.b, squares, count, families)
-    if not drift.changed(belief, [_centred_group(group, knobs, space) for group in groups]):
-        return _Past(statistics, sums, drifts)
+    watch = watch.after(belief, [_centred_group(group, knobs, space) for group in groups])
+    if not watch.changed:
+        return _Past(statistics, sums, watch)
     return _Past(
         Statistics(*(drift.KEPT * array for array in statistics)),
         pairs.PairSums(*(drift.KEPT * array for array in sums)),
-        drifts + 1,
+        watch,
     )
 
 
@@ -146,7 +146,7 @@ def _sampled(
     if not statistics.b.any():
         return _Moved(old.reference, state)
     belief = _believed(statistics, sums, old.state, space)
-    explored = explore(belief, old.reference, space, knobs.floor, knobs.pair_spread)
+    explored = explore(belief, old.reference, space, knobs.floor, knobs.spread)
     return _Moved(explored.params, state)
 
 

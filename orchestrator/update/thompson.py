@@ -1,6 +1,6 @@
 """Thompson sampling within the family: how often each part belongs to the best action.
 
-    w_l ~ N(mean, s2 (A + ridge)^-1)     l = 1..L, pairs at ``pair_spread`` of their uncertainty
+    w_l ~ N(mean, spread^2 s2 (A + ridge)^-1)        l = 1..L
     a_l = best action under w_l          what the draw would do if it were the truth
     mu = mean of 1{i in S_l}, p = mean of 1{t_l}, and eta with E[1_F | S_l] = 1_{F_l} on average
     mixed with ``floor`` of the uniform law; theta = the logits of these inclusion probabilities
@@ -17,8 +17,9 @@ draws' best actions follow it (a normal in the place of the Gumbel whose argmax 
 
 Sources: Thompson 1933; Agrawal & Goyal 2013 (linear payoffs); Chen, Dempster & Liu 1994 (logits of
 given inclusion probabilities). Left out, and why: a draw per slot (its probabilities are not known,
-so the rollouts could not be used by any other solver or estimate); a temperature (the posterior's
-width is one).
+so the rollouts could not be used by any other solver or estimate); a temperature (``spread`` times
+the posterior's width is one: a little more than 1, because the deployed action counts, not the
+rewards on the way).
 """
 
 import math
@@ -50,14 +51,13 @@ class Explored(NamedTuple):
 
 
 def explore(
-    belief: Belief, reference: Params, space: Space, floor: float, pair_spread: float
+    belief: Belief, reference: Params, space: Space, floor: float, spread: float
 ) -> Explored:
     """The member of the family whose moments are those of the draws' best actions."""
     start_P = _start(belief, reference, space)
     mean_P = belief.mean_from(start_P)
     draws = DRAWS if len(mean_P) == space.d else DRAWS_OF_PAIRS
-    steps_PL = belief.steps(_normals(len(mean_P), draws))
-    steps_PL[space.d :] *= pair_spread
+    steps_PL = spread * belief.steps(_normals(len(mean_P), draws))
     found = best_actions((mean_P[:, None] + steps_PL).T, space)
     best = best_actions(mean_P[None], space)
     params = policy.centred(_matched(found, space, floor))

@@ -87,7 +87,15 @@ RATES_ADAM, RATES_SGD = (0.1, 0.2, 0.5, 1.0), (5.0, 10.0, 20.0, 40.0)
 LEARNERS: Mapping[str, Entry] = {
     "natural": Entry(
         "ours: natural",
-        _settings(Ours, [Natural(), Natural(gamma=0.95), Natural(max_pairs=0)], BATCHES),
+        _settings(
+            Ours,
+            [
+                Natural(spread=spread, max_pairs=pairs)
+                for spread in (1.0, 1.4)
+                for pairs in (0, 400)
+            ],
+            BATCHES,
+        ),
         "defaults, first 16",
     ),
     "natural-temperature": Entry(
@@ -150,7 +158,7 @@ LEARNERS: Mapping[str, Entry] = {
     "thompson": Entry(
         "linear Thompson sampling",
         _settings(
-            LinearThompson, [ThompsonKnobs(spread) for spread in (0.3, 0.5, 0.7, 1.0)], BATCHES
+            LinearThompson, [ThompsonKnobs(spread) for spread in (0.3, 0.5, 0.7, 1.0, 1.4)], BATCHES
         ),
         "spread=1, first 16",
     ),
