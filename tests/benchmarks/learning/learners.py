@@ -114,7 +114,7 @@ LEARNERS: Mapping[str, Entry] = {
     "grpo-adam": Entry(
         "ours: clipped GRPO, tuned Adam",
         _settings(Ours, _clipped("adam", RATES_ADAM, (1, 10)), BATCHES),
-        "num_iterations=10, first 64",
+        "defaults, first 64",
     ),
     "grpo-sgd": Entry(
         "ours: clipped GRPO, tuned SGD",
