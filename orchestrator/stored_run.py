@@ -116,9 +116,11 @@ def _groups(directory: RunDirectory, inputs: Inputs, acted: Acted) -> Iterator[G
     for (step, name), slots in rows.items():
         first = next(iter(slots.values()))
         domain, version = first["domain"], first["policy_version"]
+        # Drawn ahead, it joined a later update, which may hold the same prompt of another batch.
+        update = first.get("update", step)
         yield Group(
-            id=name,
-            step=step,
+            id=name if update == step else f"{name}@{step}",
+            step=update,
             example=Example(first["example"], first["prompt"]),
             domain=domain,
             policy_version=version,
