@@ -1,6 +1,5 @@
 """A real server and a real worker for the tests that ask for them."""
 
-# ruff: noqa: E402
 
 import os
 
