@@ -32,8 +32,8 @@ fix: .venv/.dev-stamp ## Apply what lint and format can repair
 	$(BIN)/ruff format .
 
 bench: .venv/.dev-stamp ## Every command in tests/benchmarks
-	@set -e; for file in tests/benchmarks/*.py; do \
-		name=$$(basename "$$file" .py); \
+	@set -e; for file in tests/benchmarks/*.py tests/benchmarks/*/__main__.py; do \
+		name=$$(basename "$${file%/__main__.py}" .py); \
 		case $$name in _*|'*') continue;; esac; \
 		echo "== $$name"; $(BIN)/python -m "tests.benchmarks.$$name" $(ARGS); \
 	done

@@ -2,8 +2,7 @@
 
 GRPO (Shao et al. 2024); ``scale_rewards = none`` is Dr. GRPO (Liu et al. 2025); ``rloo`` is
 leave-one-out (Ahmadian et al. 2024). A missing reward enters neither mean nor spread: it is not 0.
-Left out: a running baseline across steps, because prompts differ in difficulty and groups are
-their own baseline.
+``ema`` hands the rewards on as they are: ``update.ema`` holds its running baseline across steps.
 """
 
 import math
@@ -30,7 +29,8 @@ class SignalCounts(NamedTuple):
 def assign(groups: Sequence[Group], knobs: AdvantageKnobs) -> tuple[Group, ...]:
     """The groups with ``Rollout.advantage`` set where there is a signal, and None elsewhere.
 
-    There is a signal if the group has two survivors or more and their rewards are not all equal.
+    There is a signal if the group has two survivors or more and their rewards are not all equal;
+    with ``advantage = ema`` equal ones are a signal too, and the advantage is the reward.
     ``scale_rewards = batch`` divides by the spread within the groups that have a signal, pooled.
     """
     centred = [_centred(group, knobs) for group in groups]
@@ -73,14 +73,18 @@ def winsorized(rewards_G: FloatArray, mads: float | None) -> FloatArray:
 
 def _centred(group: Group, knobs: AdvantageKnobs) -> FloatArray | None:
     rewards_G = group.rewards()
-    if len(rewards_G) < 2 or not has_spread(rewards_G):
+    if len(rewards_G) < 2:
         return None
     capped_G = winsorized(rewards_G, knobs.winsorize_mad)
+    if knobs.advantage == "ema":
+        return capped_G
+    if not has_spread(rewards_G):
+        return None
     return np.asarray(capped_G - capped_G.mean())
 
 
 def _scale(centred_G: FloatArray, pooled_R: FloatArray, knobs: AdvantageKnobs) -> float:
-    if knobs.scale_rewards == "none":
+    if knobs.scale_rewards == "none" or knobs.advantage == "ema":
         return 1.0
     values = centred_G if knobs.scale_rewards == "group" else pooled_R
     return math.sqrt(float(np.mean(values**2))) + EPSILON

@@ -18,20 +18,30 @@ class AdvantageKnobs(Knobs):
 
     scale_rewards: Literal["group", "batch", "none"] = "group"
     """What divides a group's centred rewards: its spread, the batch's, or nothing (Dr. GRPO)."""
-    advantage: Literal["grpo", "rloo"] = "grpo"
-    """Baseline of a rollout: the group's mean, or the mean of the others (RLOO)."""
+    advantage: Literal["grpo", "rloo", "ema"] = "grpo"
+    """Baseline: the group's mean, the mean of the others (RLOO), or a running mean (ema)."""
     winsorize_mad: Annotated[float, Field(gt=0)] | None = None
     """Cap outliers of a group at this many MADs from its median; None = off."""
 
 
 class Natural(AdvantageKnobs):
-    """Closed-form optimum of the KL-regularised GRPO objective (algorithm.md, section 3)."""
+    """Closed form: a regression on every reward ever paid for (algorithm.md, section 3)."""
 
     solver: Literal["natural"] = "natural"
+    exploration: Literal["thompson", "temperature"] = "thompson"
+    """Act by how often each part is in the best action, or by the worths over a temperature."""
+    max_pairs: Annotated[int, Field(ge=0)] = 400
+    """Thompson: pairs are learnt in a domain that has at most so many; 0 = none."""
+    spread: Annotated[float, Field(gt=0)] = 1.4
+    """Thompson: width of the draws in posterior deviations: wider explores longer."""
+    floor: Annotated[float, Field(ge=0.001, lt=1)] = 0.02
+    """Thompson: share of the uniform law in the policy."""
     temperature_scale: Annotated[float, Field(gt=0)] = 0.5
-    """Scale of the temperature: higher explores longer."""
-    gamma: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Scale of the temperature: higher explores longer; of exploration = temperature."""
+    gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Memory per 64 rollouts: 1 for a world that does not change, 0.9 for a drifting model."""
+    detect_drift: bool = True
+    """Forget the past when a batch's residuals show that the model or the judge has changed."""
     max_kl: Annotated[float, Field(gt=0)] | None = None
     """Largest exact KL(new || old) of one step; None = no limit."""
 
@@ -42,7 +52,14 @@ class Clipped(AdvantageKnobs):
     solver: Literal["clipped"] = "clipped"
     learning_rate: Annotated[float, Field(gt=0)] = 0.2
     """Step size of the optimizer, in logits."""
-    optimizer: Literal["adam", "sgd"] = "adam"
+    loss_type: Literal["ppo_clip", "cispo", "gspo", "reinforce"] = "ppo_clip"
+    """What is maximised: the clipped ratio, per-factor or per-part variants of it, or no ratio."""
+    optimizer: Literal["adam", "sgd", "natural_gradient"] = "adam"
+    """How the gradient becomes a step; natural_gradient divides by the exact Fisher matrix."""
+    damping: Annotated[float, Field(gt=0)] = 0.01
+    """Added to the Fisher matrix's diagonal; of optimizer = natural_gradient."""
+    max_kl: Annotated[float, Field(gt=0)] | None = None
+    """Largest exact KL(new || old) of one optimizer step; None = no limit."""
     num_iterations: Annotated[int, Field(ge=1)] = 10
     """Passes over one batch (mu in the GRPO paper)."""
     mini_batch_size: Annotated[int, Field(ge=2)] | None = None
@@ -53,6 +70,9 @@ class Clipped(AdvantageKnobs):
     beta: Annotated[float, Field(ge=0)] = 0.0
     """Weight of KL(pi || reference)."""
     entropy_coef: Annotated[float, Field(ge=0)] = 0.01
+    """Weight of the policy's entropy."""
+    entropy_target: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Adapt entropy_coef so that the entropy stays near this share of the largest; None = fixed."""
     target_kl: Annotated[float, Field(gt=0)] | None = None
     """Adapt the learning rate so that the exact KL of a step stays near this; None = fixed rate."""
     max_logit: Annotated[float, Field(gt=0)] = 20.0

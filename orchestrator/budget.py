@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from orchestrator import data, groups
 from orchestrator.inputs import Inputs
 from orchestrator.preflight import Models
 from orchestrator.run_plan import evaluations, initial_weights
+from shared.errors import RunFailed
 from shared.keys import RunKeys
 from shared.messages import Price, Sampling
 
@@ -92,43 +94,49 @@ def estimate(inputs: Inputs, models: Models) -> Estimate:
         generations=completed,
         judgements=round(judged * len(models.judges) * twice),
         expected_usd=_sum([_times(writing.expected, completed), _times(judge.expected, judged)]),
-        ceiling_usd=_sum([_times(writing.ceiling, completed), _times(judge.ceiling, judged)]),
-        step_ceiling_usd=_times(slot, config.batch_size * config.group_size),
+        ceiling_usd=_sum(
+            [
+                _times(slot, inputs.steps * config.most_slots()),
+                _times(_sum([writing.ceiling, judge.ceiling]), held_out),
+            ]
+        ),
+        step_ceiling_usd=_times(slot, config.most_slots()),
     )
 
 
 def spending(redis: Redis, run: str) -> Spending:
-    """What the fleet's ledger says of a run."""
-    ledger = redis.hgetall(RunKeys(run).money)
+    """What the fleet's ledger says of a run. Raises RunFailed if it cannot be read."""
+    ledger, faults = _counted(redis, RunKeys(run).money), _counted(redis, RunKeys(run).faults)
 
     def nano(kind: str) -> dict[str, int]:
-        return {role: int(ledger.get(f"{kind}:{role}", 0)) for role in ROLES}
+        return {role: ledger.get(f"{kind}:{role}", 0) for role in ROLES}
 
     def dollars(kind: str) -> dict[str, float]:
         return {role: amount / NANO for role, amount in nano(kind).items()}
 
-    faults = redis.hgetall(RunKeys(run).faults)
     return Spending(
         spent=dollars("spent"),
         estimated=dollars("estimated"),
         perhaps=dollars("perhaps"),
         unknown=nano("unknown"),
         calls=nano("calls"),
-        faults={str(name): int(faults[name]) for name in sorted(faults)},
+        faults={name: faults[name] for name in sorted(faults)},
     )
 
 
 def saved_ledger(redis: Redis, run: str) -> dict[str, dict[str, int]]:
     """The fleet's ledger of a run as JSON values, for a checkpoint."""
     keys = RunKeys(run)
-    found = {"money": redis.hgetall(keys.money), "faults": redis.hgetall(keys.faults)}
-    return {name: {str(k): int(v) for k, v in rows.items()} for name, rows in found.items()}
+    return {"money": _counted(redis, keys.money), "faults": _counted(redis, keys.faults)}
 
 
-def restore_ledger(redis: Redis, run: str, saved: Mapping[str, Mapping[str, int]]) -> None:
+def restore_ledger(
+    redis: Redis, run: str, saved: Mapping[str, Mapping[str, int]], doubtful_usd: float
+) -> None:
     """Give a server that knows nothing of the run's money what a checkpoint knew.
 
-    What was reserved then is in doubt now: it counts as perhaps paid.
+    What was reserved then is in doubt now, and so is ``doubtful_usd``, the most that was spent
+    since: they count as perhaps paid.
     """
     keys = RunKeys(run)
     if redis.exists(keys.money) or not saved.get("money"):
@@ -136,9 +144,20 @@ def restore_ledger(redis: Redis, run: str, saved: Mapping[str, Mapping[str, int]
     money = Counter[str]()
     for name, amount in saved["money"].items():
         money[name.replace("reserved:", "perhaps:")] += amount
+    money["perhaps:generate"] += round(doubtful_usd * NANO)
     for key, rows in ((keys.money, money), (keys.faults, saved.get("faults", {}))):
         for name, amount in rows.items():
             redis.hset(key, name, str(amount))
+
+
+def _counted(redis: Redis, key: str) -> dict[str, int]:
+    try:
+        return {str(name): int(value) for name, value in redis.hgetall(key).items()}
+    except (ValueError, ResponseError) as error:
+        raise RunFailed(
+            f"{key} in Redis is no ledger ({error}); remove that key, and the run goes on with the"
+            " ledger of its checkpoint"
+        ) from None
 
 
 class _Cost(NamedTuple):

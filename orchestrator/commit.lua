@@ -11,6 +11,9 @@ if version == ARGV[3] and redis.call('HGET', KEYS[2], 'commit') == ARGV[10] then
   -- The answer to this very commit was lost on its way.
   return 'ok'
 end
+if version == '-1' and ARGV[2] ~= '-1' then
+  return 'wiped'
+end
 if version ~= ARGV[2] then
   return 'Redis is at version ' .. version .. ' and not at ' .. ARGV[2]
 end

@@ -4,7 +4,7 @@ Secrets and addresses are no knobs: they come from the environment (``shared.set
 """
 
 import difflib
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -47,6 +47,20 @@ class RunConfig(Knobs):
     """Prompts per step."""
     group_size: Annotated[int, Field(ge=2, le=256)] = 8
     """Slots per prompt: a group of one has nothing to be compared with."""
+    max_group_size: Annotated[int, Field(ge=2, le=256)] | None = None
+    """Slots per prompt while nothing is known of its domain; the number falls to group_size as the
+    policy settles. Empty = always group_size."""
+    prompt_sampling: Literal["epochs", "difficulty"] = "epochs"
+    """Which prompts a step asks: in shuffled passes over the data, or drawn by the spread that
+    their rewards have had, each at most once per step."""
+    dynamic_sampling: Annotated[int, Field(ge=0, le=8)] = 0
+    """Rounds per step in which groups without signal are followed by groups of other prompts."""
+    duplicate_actions: Literal["keep", "redraw"] = "keep"
+    """What becomes of an action that a group has already: kept, as a measure of the reward's
+    noise, or drawn anew (only for the natural solver, which needs no ratio)."""
+    max_staleness: Annotated[int, Field(ge=0, le=16)] = 0
+    """Batches in flight beside the one that an update waits for: no call waits for the slowest one
+    of its step, and rollouts may be so many updates old. 0 = each step waits for all of its own."""
     concepts_per_prompt: PositiveInt = 2
     """Concepts that a prompt asks for (k)."""
     features_per_prompt: Annotated[int, Field(ge=0)] = 2
@@ -111,6 +125,8 @@ class RunConfig(Knobs):
     that nothing is trained on them: built-in names, or module:function of your own."""
     early_stopping_patience: Annotated[int, Field(ge=0)] = 0
     """Evaluations in a row without a new best held-out reward that end training; 0 = off."""
+    convergence_kl: Annotated[float, Field(gt=0)] | None = None
+    """Training ends when the exact KL of five steps in a row stays below this; empty = off."""
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     """Minutes after which training ends with the step in hand; empty = no limit."""
 
@@ -122,6 +138,8 @@ class RunConfig(Knobs):
     """Worker processes of the embedded engine."""
     worker_groups: Annotated[int, Field(ge=1, le=1024)] = 16
     """Groups that one embedded worker has in hand at a time."""
+    worker_lease_s: Annotated[float, Field(ge=1, le=600)] = 6.0
+    """Seconds after which the groups of an embedded worker that died go to others."""
     worker_grace_s: Seconds = 45.0
     """Seconds without a living worker after which a run stops, resumable."""
     runs_dir: str = "runs"
@@ -149,6 +167,24 @@ class RunConfig(Knobs):
         return self
 
     @model_validator(mode="after")
+    def _groups_fit(self) -> Self:
+        if self.max_group_size is not None and self.max_group_size < self.group_size:
+            raise ValueError(
+                f"max_group_size = {self.max_group_size} is below group_size = {self.group_size}"
+            )
+        if self.max_staleness and self.dynamic_sampling:
+            raise ValueError(
+                "dynamic_sampling waits for a step's groups before it asks for others, and"
+                " max_staleness does not wait; use one of them"
+            )
+        if self.duplicate_actions == "redraw" and self.algorithm.solver != "natural":
+            raise ValueError(
+                'duplicate_actions = "redraw" draws by another law than the policy\'s, whose ratio'
+                f" the solver {self.algorithm.solver!r} needs; keep them, or use solver natural"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _judge_fits(self) -> Self:
         judging = "judge" in {*self.rewards(), *self.eval_metrics}
         if judging and not self.judge_models:
@@ -171,6 +207,11 @@ class RunConfig(Knobs):
     def _defaults(self) -> dict[str, float]:
         judged = self.judge_models and "judge" not in self.eval_metrics
         return DEFAULT_REWARDS_JUDGED if judged else DEFAULT_REWARDS
+
+    def most_slots(self) -> int:
+        """Slots that a step may have, new prompts for groups without signal included."""
+        prompts = self.batch_size * (1 + self.dynamic_sampling)
+        return prompts * (self.max_group_size or self.group_size)
 
     def steps(self, prompts: int) -> int:
         """Updates of a run over so many training prompts."""

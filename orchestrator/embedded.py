@@ -26,7 +26,7 @@ from orchestrator.children import Child, stop
 from orchestrator.state_lock import lock_state
 from shared.errors import EnvironmentNotReady
 from shared.fleet import live_workers
-from shared.keys import ALL_LEASES, WORKERS
+from shared.keys import ALL_LEASES, CLOSED, LEASE_TTL_S, WORKERS
 from shared.settings import OPENROUTER_API_KEY, REDIS_URL, redacted
 
 START_TIMEOUT_S = 20.0
@@ -37,11 +37,14 @@ MEND_INTERVAL_S = 0.5
 class Embedded:
     """Valkey and workers of one run; a context manager."""
 
-    def __init__(self, state: Path, logs: Path, workers: int, groups: int) -> None:
+    def __init__(
+        self, state: Path, logs: Path, workers: int, groups: int, lease_s: float = LEASE_TTL_S
+    ) -> None:
         self._state = state
         self._logs = logs
         self._workers = workers
         self._groups = groups
+        self._lease_s = lease_s
         self._server: Child | None = None
         self._lock: int | None = None
         self._crew: list[Child] = []
@@ -125,10 +128,12 @@ class Embedded:
     def _start_workers(self) -> None:
         # Nobody is connected yet: whoever the state folder still knows is dead.
         client = connect(self.url)
-        dead = [WORKERS, *client.scan_iter(ALL_LEASES, count=1000)]
-        client.delete(*dead)
+        leases = list(client.scan_iter(ALL_LEASES, count=1000))
+        holders = zip(leases, client.mget(leases) if leases else [], strict=True)
+        client.delete(WORKERS, *(lease for lease, holder in holders if holder != CLOSED))
         for number in range(1, self._workers + 1):
             command = [sys.executable, "-m", "worker", "--groups", str(self._groups),
+                       "--lease-s", str(self._lease_s),
                        "--name", f"embedded-{os.getpid()}-{number}"]  # fmt: skip
             log = self._logs / f"worker-{number}.log"
             key = os.environ.get(OPENROUTER_API_KEY)

@@ -1,14 +1,12 @@
 """The engine of a run: Redis server and workers, embedded or given, behind one dispatcher."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 from redis import Redis
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
-from redis.retry import Retry
 
 from orchestrator.broker import Broker
 from orchestrator.config import RunConfig
@@ -17,7 +15,8 @@ from orchestrator.embedded import Embedded, check_server, connect
 from orchestrator.interrupts import Interrupts
 from shared.errors import EnvironmentNotReady, UsageError
 from shared.fleet import live_workers
-from shared.messages import RewardTerm
+from shared.messages import RewardTerm, WorkerCard
+from shared.patience import patient
 from shared.queue import celery_app
 from shared.settings import redacted
 
@@ -51,18 +50,19 @@ def engine(
     is never replaced by the embedded one.
     """
     if url is not None:
-        version = check_server(url)
-        workers = len(live_workers(connect(url)))
+        server = check_server(url)
+        cards = live_workers(connect(url))
+        workers = len(cards)
         if not workers:
             raise EnvironmentNotReady(
                 f"no worker listens at {redacted(url)}; start one there with: orchestrator worker"
             )
-        plural = "worker" if workers == 1 else "workers"
-        description = f"Redis {version} at {redacted(url)} + {workers} {plural}"
+        description = f"Redis {server} at {redacted(url)} + {_in_words(cards)}"
         with _joined(config, run, url, interrupts) as (broker, dispatcher):
             yield Engine(broker, dispatcher, url, description, workers, None)
         return
-    with Embedded(state, logs, config.workers, config.worker_groups) as cluster:
+    crew = (config.workers, config.worker_groups, config.worker_lease_s)
+    with Embedded(state, logs, *crew) as cluster:
         plural = "worker" if config.workers == 1 else "workers"
         description = (
             f"embedded Valkey {cluster.version} + {config.workers} {plural}"
@@ -82,6 +82,14 @@ def check_rewards(engine: Engine, terms: tuple[RewardTerm, ...], columns: tuple[
         raise UsageError("\n".join(problems))
 
 
+def _in_words(cards: Sequence[WorkerCard]) -> str:
+    ours = version("concept-grpo")
+    words = "1 worker" if len(cards) == 1 else f"{len(cards)} workers"
+    if others := sorted({card.version for card in cards} - {ours}):
+        words += f", some of version {', '.join(others)} and not {ours}: see orchestrator doctor"
+    return words
+
+
 @contextmanager
 def _joined(
     config: RunConfig, run: str, url: str, interrupts: Interrupts | None
@@ -91,9 +99,7 @@ def _joined(
         decode_responses=True,
         socket_timeout=10,
         socket_connect_timeout=5,
-        # Patient: a restart or a failover of the server is waited for, about a minute.
-        retry=Retry(ExponentialBackoff(cap=2, base=0.05), 32),
-        retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
+        retry=patient(),
     )
     app = celery_app(url)
     try:

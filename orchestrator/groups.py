@@ -9,13 +9,16 @@ from orchestrator.inputs import Inputs, Purpose
 from orchestrator.ledger import GroupJob, SlotResult
 from orchestrator.preflight import Models
 from orchestrator.prompts import slot_prompt
-from orchestrator.rollouts import PLAIN, Example, Group, Rollout, Weights
+from orchestrator.rollouts import PLAIN, Example, Group, Params, Rollout, Weights
+from orchestrator.space import Space
 from shared.messages import GenerateJob, ScoreJob
 
 Batch = Sequence[tuple[str, Example]]
 
 #: Characters of a prompt that Flower and logs may show.
 LABEL_CHARACTERS = 40
+#: Times that an action which a group has already is drawn anew.
+REDRAWS = 8
 
 
 def draw(
@@ -24,18 +27,20 @@ def draw(
     weights: Weights,
     batch: Batch,
     step: int,
-    slots: int,
+    slots: int | Mapping[str, int],
     greedy: bool = False,
 ) -> tuple[Group, ...]:
     """A group of ``slots`` actions per (group id, example), under the newest weights.
 
-    The random numbers depend on (seed, step, group, slot) alone. ``greedy`` takes the policy's
-    best action for every slot instead.
+    ``slots`` may differ by domain. The random numbers depend on (seed, step, group, slot) alone.
+    ``greedy`` takes the policy's best action for every slot instead.
     """
-    return tuple(
-        _group(inputs, weights, name, example, domains[example.id], step, slots, greedy)
-        for name, example in batch
-    )
+    found = []
+    for name, example in batch:
+        domain = domains[example.id]
+        count = slots if isinstance(slots, int) else slots[domain]
+        found.append(_group(inputs, weights, name, example, domain, step, count, greedy))
+    return tuple(found)
 
 
 def plain(
@@ -105,15 +110,34 @@ def _group(
         actions = (policy.greedy(params, space),) * slots
         log_prob_G = policy.log_prob(params, space, actions)
     else:
-        uniforms_GU = policy.uniforms(
-            (inputs.config.seed, step, name), slots, space.uniforms_needed
-        )
-        actions, log_prob_G = policy.draw(params, space, uniforms_GU)
+        redraws = REDRAWS if inputs.config.duplicate_actions == "redraw" else 0
+        seed = inputs.config.seed
+        actions, log_prob_G = _drawn(params, space, (seed, step, name), slots, redraws)
     rollouts = tuple(
         Rollout(slot, action, float(log_prob))
         for slot, (action, log_prob) in enumerate(zip(actions, log_prob_G, strict=True))
     )
     return Group(name, step, example, domain, weights.version, params, rollouts)
+
+
+def _drawn(
+    params: Params, space: Space, key: tuple[int, int, str], slots: int, redraws: int
+) -> policy.Draws:
+    """``slots`` draws; those that repeat an earlier slot's action are drawn anew ``redraws`` times
+    at most, for a sharp policy has few actions to offer."""
+    uniforms_GU = policy.uniforms(key, slots, space.uniforms_needed)
+    actions, log_prob_G = policy.draw(params, space, uniforms_GU)
+    for again in range(1, redraws + 1):
+        repeated = [slot for slot, action in enumerate(actions) if action in actions[:slot]]
+        if not repeated:
+            break
+        fresh_key = (key[0], key[1], f"{key[2]} again {again}")
+        fresh_GU = policy.uniforms(fresh_key, slots, space.uniforms_needed)[repeated]
+        fresh = policy.draw(params, space, fresh_GU)
+        replaced = dict(zip(repeated, fresh.actions, strict=True))
+        actions = tuple(replaced.get(slot, action) for slot, action in enumerate(actions))
+        log_prob_G[repeated] = fresh.log_prob_G
+    return policy.Draws(actions, log_prob_G)
 
 
 def _job(inputs: Inputs, models: Models, group: Group, run: str, purpose: Purpose) -> GroupJob:

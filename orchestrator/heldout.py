@@ -90,7 +90,7 @@ class HeldOut:
             for tracker in self._trackers:
                 tracker.evaluated(evaluation)
             self._directory.keep_evaluation(evaluation)
-            self._dispatcher.close(step, [group.id for group in evaluation.groups])
+            self._dispatcher.close([group.key for group in evaluation.groups])
         return evaluation
 
     def _observer(self, step: int) -> Callable[[Progress], None]:

@@ -1,17 +1,23 @@
 """What the orchestrator knows of each group that it asked for: the ledger behind the queue."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
+from orchestrator.rollouts import GroupKey
 from shared.keys import Role
 from shared.messages import Completion, Failure, FailureKind, GenerateJob, Reward, ScoreJob
 
-RESULTS: Mapping[str, type[Completion | Reward | Failure]] = {
-    "Completion": Completion,
-    "Reward": Reward,
-    "Failure": Failure,
+#: Role and type's name -> what a slot's result may be.
+RESULTS: Mapping[tuple[str, str], type[Completion | Reward | Failure]] = {
+    ("generate", "Completion"): Completion,
+    ("generate", "Failure"): Failure,
+    ("score", "Reward"): Reward,
+    ("score", "Failure"): Failure,
 }
 
 
@@ -22,6 +28,10 @@ class GroupJob(NamedTuple):
     #: None: the completions are wanted, and no rewards.
     score: ScoreJob | None
     label: str
+
+    @property
+    def key(self) -> GroupKey:
+        return GroupKey(self.generate.step, self.generate.group)
 
 
 class SlotResult(NamedTuple):
@@ -49,6 +59,8 @@ class OpenGroup:
     """One group on its way. Made and changed by ``dispatch`` alone."""
 
     job: GroupJob
+    #: When it is cut off, in the time of ``time.monotonic``.
+    deadline: float = math.inf
     role: Role = "generate"
     attempt: int = 1
     #: It was seen in a worker's hands since it was last submitted.
@@ -56,6 +68,10 @@ class OpenGroup:
     bare_ticks: int = 0
     generated: dict[int, Completion | Failure] = field(default_factory=dict)
     scored: dict[int, Reward | Failure] = field(default_factory=dict)
+
+    @property
+    def key(self) -> GroupKey:
+        return self.job.key
 
     def slots(self) -> list[int]:
         return [prompt.slot for prompt in self.job.generate.prompts]
@@ -72,11 +88,20 @@ class OpenGroup:
         return self.generation_done() and self.to_score() <= set(self.scored)
 
     def take(self, field_name: str, value: str) -> None:
+        """Note a slot's result. Raises ValueError for one that no worker of this version wrote."""
         role, _, slot = field_name.partition(":")
-        kind, payload = json.loads(value)
-        (self.generated if role == "generate" else self.scored)[int(slot)] = RESULTS[
-            kind
-        ].model_validate(payload)  # type: ignore[assignment]
+        if role.startswith("judge"):
+            return
+        try:
+            kind, payload = json.loads(value)
+            found = RESULTS[role, kind].model_validate(payload)
+            (self.generated if role == "generate" else self.scored)[int(slot)] = found  # type: ignore[assignment]
+        except ValidationError as error:
+            # Names of fields only: their values are private.
+            wrong = ", ".join(".".join(map(str, each["loc"])) for each in error.errors())
+            raise ValueError(f"{field_name} has a wrong {wrong}") from None
+        except (LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"{field_name} is no result ({type(error).__name__})") from None
 
     def results(self) -> dict[int, SlotResult]:
         late = "the step's deadline passed"

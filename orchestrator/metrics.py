@@ -35,7 +35,10 @@ def step_metrics(
         "rollouts": len(rollouts),
         "rollouts_used": report.rollouts_used,
         "groups_dropped": report.groups_dropped,
+        "groups_stale": len(scored) - report.groups,
+        "staleness": float(np.mean([weights.version - 1 - g.policy_version for g in scored])),
         "frac_reward_zero_std": report.frac_reward_zero_std,
+        "frac_repeated_actions": _repeated(scored) / max(len(rollouts), 1),
         "entropy": report.entropy,
         "kl": report.kl,
         "kl_step": report.kl_step,
@@ -53,6 +56,11 @@ def step_metrics(
         "completion_s/p95": float(np.quantile(times, 0.95)),
         "step_s": seconds,
     }
+
+
+def _repeated(groups: Sequence[Group]) -> int:
+    """Slots whose action an earlier slot of their group has already."""
+    return sum(len(g.rollouts) - len({r.action for r in g.rollouts}) for g in groups)
 
 
 def _finished(rollout: Rollout, reason: str) -> bool:

@@ -76,11 +76,33 @@ class DomainWeights:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """Groups of one batch that were drawn before this version and have not ended."""
+
+    step: int
+    policy_version: int
+    groups: tuple[str, ...]
+    #: Domain name -> the params that acted.
+    acted: Mapping[str, Params]
+
+
+@dataclass(frozen=True)
 class Weights:
     """One version of the whole policy: by domain name."""
 
     version: int
     domains: Mapping[str, DomainWeights]
+    #: Example id -> spread that its rewards have had within a group, for ``sampling``.
+    spreads: Mapping[str, float] = field(default_factory=dict)
+    #: What is in flight, for ``pipeline``.
+    ahead: tuple[Ahead, ...] = ()
+
+
+class GroupKey(NamedTuple):
+    """What names a group within a run."""
+
+    step: int
+    group: str
 
 
 @dataclass(frozen=True)
@@ -112,6 +134,10 @@ class Group:
     acted: Params
     rollouts: tuple[Rollout, ...]
 
+    @property
+    def key(self) -> GroupKey:
+        return GroupKey(self.step, self.id)
+
     def survivors(self) -> tuple[Rollout, ...]:
         """The rollouts that have a reward."""
         return tuple(r for r in self.rollouts if r.reward is not None)
@@ -127,6 +153,8 @@ class Group:
 class UpdateReport:
     """What one update did. Entropy and KL are means over the domains, by their rollouts."""
 
+    #: Groups that the update was given.
+    groups: int
     rollouts_used: int
     frac_reward_zero_std: float
     groups_dropped: int

@@ -2,10 +2,11 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-from orchestrator import advantages, data, groups, update
+from orchestrator import advantages, sampling, update
 from orchestrator.alarms import Alarm, Alarms
 from orchestrator.budget import saved_ledger, spending
 from orchestrator.dispatch import Dispatcher
@@ -14,6 +15,7 @@ from orchestrator.heldout import Baselines, HeldOut
 from orchestrator.inputs import Inputs
 from orchestrator.ledger import Progress
 from orchestrator.metrics import step_metrics
+from orchestrator.pipeline import Pipeline
 from orchestrator.policy_file import policy_document
 from orchestrator.preflight import Models
 from orchestrator.rollouts import Group, StepReport, UpdateReport, Weights
@@ -59,28 +61,29 @@ def train(run: Run) -> Outcome:
     """
     inputs, config = run.inputs, run.inputs.config
     heldout = HeldOut(inputs, run.models, run.dispatcher, run.directory, run.trackers)
-    stopping = Stopping(config, run.directory.path)
+    rows = list(run.directory.lines("metrics.jsonl"))
+    stopping = Stopping(config, run.directory.path, rows)
     baselines = heldout.baselines()
     weights, first = run.store.weights(), run.store.next_step()
     evaluations = heldout.so_far(first - 1)
-    alarms = Alarms(inputs, list(run.directory.lines("metrics.jsonl")), evaluations)
-    last, stopped, without_signal = first - 1, None, 0
+    alarms = Alarms(inputs, rows, evaluations)
+    pipeline = Pipeline(inputs, run.models, run.dispatcher, run.directory.name)
+    pipeline.resume(weights, first)
+    last, stopped, without_signal = first - 1, None, _streak_without_signal(rows)
     for step in range(first, inputs.steps + 1):
+        if stopped and not pipeline.ahead():
+            break
         started = time.monotonic()
-        batch = data.batch(inputs.train, step - 1, config.batch_size, config.seed)
-        drawn = groups.draw(inputs, inputs.train_domains, weights, batch, step, config.group_size)
-        results = run.dispatcher.collect(
-            groups.jobs(inputs, run.models, drawn, run.directory.name),
-            config.step_deadline_s,
-            _observer(run, step, "train"),
-        )
-        finished = groups.finish(drawn, results)
+        finished = pipeline.next(weights, step, _observer(run, step, "train"), not stopped)
         _refuse_a_lost_step(step, finished)
-        scored = advantages.assign(finished, config.algorithm)
+        fresh, stale = pipeline.aged(finished, weights)
+        scored = advantages.assign(fresh, config.algorithm)
         weights, report = update.step(weights, scored, config.algorithm, inputs.spaces)
+        weights = replace(sampling.noted(weights, finished), ahead=pipeline.ahead())
         without_signal = _steps_without_signal(run, report, without_signal)
-        metrics = _report(run, step, weights, report, scored, time.monotonic() - started)
-        _tell(run, alarms.stepped(step, metrics.metrics, scored))
+        reported = (*scored, *stale)
+        metrics = _report(run, step, weights, report, reported, time.monotonic() - started)
+        _tell(run, alarms.stepped(step, metrics.metrics, reported))
         if evaluation := heldout.between(weights, step):
             evaluations.append(evaluation)
             _tell(run, alarms.evaluated(evaluation))
@@ -88,11 +91,11 @@ def train(run: Run) -> Outcome:
         state = {"weights": encode_weights(weights), "ledger": ledger}
         run.directory.checkpoint(step, inputs.steps, state)
         run.store.commit(weights, step, metrics)
-        run.dispatcher.close(step, [group.id for group in scored])
+        run.dispatcher.close([group.key for group in reported])
         last = step
-        rewards = [e.reward for e in evaluations]
-        if step < inputs.steps and (stopped := stopping.due(rewards, bool(evaluation))):
-            break
+        if step < inputs.steps and not stopped:
+            rewards = [e.reward for e in evaluations]
+            stopped = stopping.due(rewards, bool(evaluation), report.kl_step)
     run.directory.write_json("policy.json", policy_document(inputs, weights))
     if final := heldout.at_the_end(weights, last):
         _tell(run, alarms.evaluated(final))
@@ -123,10 +126,17 @@ def _report(
 
 def _observer(run: Run, step: int, purpose: str) -> Callable[[Progress], None]:
     def observe(progress: Progress) -> None:
+        run.store.refuse_if_lost()
         for tracker in run.trackers:
             tracker.progress(step, purpose, progress)
 
     return observe
+
+
+def _streak_without_signal(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Steps without signal that the run had when it was interrupted."""
+    steps = [row["frac_reward_zero_std"] for row in rows if "frac_reward_zero_std" in row]
+    return len(steps) - max((n for n, share in enumerate(steps, 1) if share < 1), default=0)
 
 
 def _steps_without_signal(run: Run, report: UpdateReport, before: int) -> int:

@@ -147,7 +147,9 @@ class RunDirectory:
     def _stays(self, line: str, first_step: int) -> bool:
         try:
             row = json.loads(line)
-            step, held_out = int(row["step"]), row.get("purpose") == "eval" or "eval/reward" in row
+            # A rollout that was drawn ahead belongs to the update that it was taken by.
+            step = int(row.get("update", row["step"]))
+            held_out = row.get("purpose") == "eval" or "eval/reward" in row
         except (ValueError, KeyError, TypeError, AttributeError):
             return False
         if held_out:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator import run
-from orchestrator.budget import restore_ledger, spending
+from orchestrator.budget import estimate, restore_ledger, spending
 from orchestrator.engine import Engine, check_rewards, engine
 from orchestrator.inputs import Inputs, prepare
 from orchestrator.interrupts import Interrupts
@@ -23,7 +23,7 @@ from orchestrator.store import Store, decode_weights
 from orchestrator.stored_run import stored_config
 from orchestrator.trackers import Tracker
 from orchestrator.trackers.files import Files
-from shared.errors import EnvironmentNotReady, UsageError
+from shared.errors import EnvironmentNotReady, RunFailed, UsageError
 
 #: Folder beside the runs for the state of embedded servers.
 ENGINE_STATE = ".engine"
@@ -105,12 +105,23 @@ def _forget(state: Path) -> None:
 def _restore(store: Store, session: Session) -> int:
     """The first step to do, by whoever knows more: Redis or the newest checkpoint.
 
-    Rows of steps that are not committed are removed: those steps are done again.
+    Rows of steps that are not committed are removed: those steps are done again. Raises RunFailed
+    if Redis holds garbage and no checkpoint can take its place.
     """
-    head = store.head()
     step, state = session.directory.newest_checkpoint() or (0, None)
     if state is not None:
-        restore_ledger(store.redis, session.directory.name, state["ledger"])
+        # What the broken step had spent is not known any more: the cap holds if it is its most.
+        doubtful_usd = estimate(session.inputs, session.models).step_ceiling_usd or 0.0
+        restore_ledger(store.redis, session.directory.name, state["ledger"], doubtful_usd)
+    try:
+        head = store.head()
+        if head is not None:
+            store.weights()
+    except RunFailed:
+        if state is None:
+            raise
+        store.forget()
+        head = None
     if head is None and state is None:
         store.begin(initial_weights(session.inputs), 1)
     elif state is not None and (head is None or head.next_step <= step):

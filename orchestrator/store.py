@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from orchestrator.rollouts import DomainWeights, FloatArray, Params, StepReport, Weights
-from shared.errors import Fenced, RunFailed
+from orchestrator.rollouts import Ahead, DomainWeights, FloatArray, Params, StepReport, Weights
+from shared.errors import EnvironmentNotReady, Fenced, RunFailed
 from shared.keys import RunKeys
 
 FENCE_TTL_S = 10
@@ -57,6 +57,8 @@ class Store:
         self._commit = redis.register_script(_lua("commit"))
         self._renew = redis.register_script(_lua("renew_fence"))
         self._closing = threading.Event()
+        #: What the renewer found: "ours", "lost" or "wiped".
+        self._fence = "ours"
         self._renewer = threading.Thread(target=self._renew_forever, name="fence", daemon=True)
 
     def __enter__(self) -> "Store":
@@ -69,37 +71,64 @@ class Store:
 
     def _await_silence(self) -> None:
         """Wait until the fence expires; Fenced as soon as its owner is seen to renew it."""
-        left = FENCE_TTL_S * 1000
-        while (now_left := int(self.redis.pttl(self._keys.fence))) > 0:
-            if now_left > left:
-                held = json.loads(str(self.redis.get(self._keys.fence) or "{}"))
-                raise Fenced(
-                    f"run {self._run} is owned by process {held.get('pid')} on {held.get('host')}"
-                    f" since {held.get('since')}; wait until it ends, or stop it"
-                )
+        left, never_ends = FENCE_TTL_S * 1000, -1
+        while (now_left := int(self.redis.pttl(self._keys.fence))) > 0 or now_left == never_ends:
+            if now_left > left or now_left == never_ends:
+                raise Fenced(f"run {self._run} is owned by {self._owner()}; wait, or stop it")
             left = now_left
             time.sleep(0.25)
+
+    def _owner(self) -> str:
+        text = str(self.redis.get(self._keys.fence))
+        try:
+            owner = json.loads(text)
+            return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
+        except (ValueError, LookupError, TypeError):
+            return f"somebody who says no more than {text[:40]!r}"
 
     def __exit__(self, *_: object) -> None:
         self._closing.set()
         self._renewer.join()
         # A fence that cannot be given up expires by itself.
         with contextlib.suppress(RedisError):
-            self._renew(keys=[self._keys.fence], args=[self._token, 0])
+            self._renew(keys=[self._keys.fence, self._keys.head], args=[self._token, 0])
 
     def _renew_forever(self) -> None:
         while not self._closing.wait(FENCE_TTL_S / 4):
-            try:
-                self._renew(keys=[self._keys.fence], args=[self._token, FENCE_TTL_S * 1000])
-            except RedisError:
-                continue  # The commit tells whether the fence was lost.
+            # A server that is away is waited for; what it says afterwards counts.
+            with contextlib.suppress(RedisError):
+                self._fence = self._renew(
+                    keys=[self._keys.fence, self._keys.head],
+                    args=[self._token, FENCE_TTL_S * 1000],
+                )
+
+    def refuse_if_lost(self) -> None:
+        """Stop before more is paid for a step that cannot be saved: no question to the server.
+
+        Raises Fenced if another orchestrator took the run, EnvironmentNotReady if the server was
+        wiped.
+        """
+        if self._fence == "lost":
+            raise Fenced(f"another orchestrator has taken run {self._run}")
+        if self._fence == "wiped":
+            raise EnvironmentNotReady(
+                f"Redis knows nothing of run {self._run} any more (was it wiped, or restarted"
+                " without its append-only file?); resume: the run goes on from its checkpoint"
+            )
 
     def head(self) -> Head | None:
-        """Where the run stands; None if Redis does not know it."""
-        found = self.redis.hmget(self._keys.head, ["version", "next_step"])
-        if found[0] is None or found[1] is None:
-            return None
-        return Head(int(found[0]), int(found[1]))
+        """Where the run stands; None if Redis does not know it. Raises RunFailed for garbage."""
+        try:
+            found = self.redis.hmget(self._keys.head, ["version", "next_step"])
+            if found[0] is None or found[1] is None:
+                return None
+            return Head(int(found[0]), int(found[1]))
+        except (ValueError, ResponseError) as error:
+            raise RunFailed(f"Redis does not say where run {self._run} stands: {error}") from None
+
+    def forget(self) -> None:
+        """Remove what cannot be read, before a checkpoint takes its place."""
+        self.redis.delete(self._keys.head, self._keys.weights)
 
     def next_step(self) -> int:
         """The first step that is still to be done; steps count from 1."""
@@ -109,13 +138,15 @@ class Store:
     def weights(self) -> Weights:
         """The newest weights. Raises RunFailed if Redis has none or they cannot be read."""
         head = self.head()
-        text = head and self.redis.hget(self._keys.weights, str(head.version))
-        if not text:
-            raise RunFailed(f"Redis has no weights of run {self._run}")
         try:
+            text = head and self.redis.hget(self._keys.weights, str(head.version))
+            if not text:
+                raise RunFailed(f"Redis has no weights of run {self._run}")
             return decode_weights(json.loads(text))
-        except ValueError:
-            raise RunFailed(f"the weights of run {self._run} in Redis are no JSON") from None
+        except (ValueError, ResponseError) as error:
+            raise RunFailed(
+                f"the weights of run {self._run} in Redis cannot be read: {error}"
+            ) from None
 
     def begin(self, weights: Weights, next_step: int) -> None:
         """Write the first weights of a run."""
@@ -148,6 +179,9 @@ class Store:
                 secrets.token_hex(8),
             ],
         )
+        if outcome == "wiped":
+            self._fence = outcome
+            self.refuse_if_lost()
         if outcome != "ok":
             raise Fenced(f"run {self._run}: step not saved, {outcome}")
 
@@ -164,6 +198,16 @@ def encode_weights(weights: Weights) -> dict[str, Any]:
             }
             for name, domain in weights.domains.items()
         },
+        "spreads": dict(weights.spreads),
+        "ahead": [
+            {
+                "step": ahead.step,
+                "policy_version": ahead.policy_version,
+                "groups": list(ahead.groups),
+                "acted": {name: encode_params(params) for name, params in ahead.acted.items()},
+            }
+            for ahead in weights.ahead
+        ],
     }
 
 
@@ -180,6 +224,16 @@ def decode_weights(data: Mapping[str, Any]) -> Weights:
                 )
                 for name, domain in data["domains"].items()
             },
+            {str(name): float(spread) for name, spread in data["spreads"].items()},
+            tuple(
+                Ahead(
+                    int(ahead["step"]),
+                    int(ahead["policy_version"]),
+                    tuple(map(str, ahead["groups"])),
+                    {name: decode_params(params) for name, params in ahead["acted"].items()},
+                )
+                for ahead in data["ahead"]
+            ),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunFailed(

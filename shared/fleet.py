@@ -1,7 +1,9 @@
 """Who is alive: the workers whose heartbeat is fresh."""
 
+from contextlib import suppress
 from typing import cast
 
+from pydantic import ValidationError
 from redis import Redis
 
 from shared.keys import WORKER_TTL_S, WORKERS
@@ -9,7 +11,15 @@ from shared.messages import WorkerCard
 
 
 def live_workers(redis: "Redis") -> list[WorkerCard]:
-    """The cards of the live workers, by name. ``redis`` decodes responses."""
+    """The cards of the live workers, by name. ``redis`` decodes responses.
+
+    A card that cannot be read is of a worker whose results could not be read either: it is no
+    worker of ours.
+    """
     now = redis.time()[0]
     cards = cast(list[str], redis.zrangebyscore(WORKERS, now - WORKER_TTL_S, "+inf"))
-    return sorted((WorkerCard.model_validate_json(card) for card in cards), key=lambda c: c.name)
+    found = []
+    for card in cards:
+        with suppress(ValidationError):
+            found.append(WorkerCard.model_validate_json(card))
+    return sorted(found, key=lambda c: c.name)

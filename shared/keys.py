@@ -15,6 +15,9 @@ WORKERS = "cgrpo:workers"
 #: Pattern of the lease keys of all runs.
 ALL_LEASES = "cgrpo:*:lease:*"
 
+#: Holder of the lease of a group whose step is over: nobody begins it, and no call for it leaves.
+CLOSED = "closed"
+
 #: Seconds after its last heartbeat that a worker counts as alive.
 WORKER_TTL_S = 8
 #: Seconds that a group's lease outlives its last renewal.
@@ -39,7 +42,8 @@ class RunKeys:
         return self._key("job", step, group, role)
 
     def slots(self, step: int, group: str) -> str:
-        """Hash: ``generate:<slot>`` and ``score:<slot>`` -> the slot's result."""
+        """Hash: ``generate:<slot>`` and ``score:<slot>`` -> the slot's result; ``judge…:<slot>`` ->
+        what a judge answered."""
         return self._key("slots", step, group)
 
     def lease(self, step: int, group: str, role: Role) -> str:

@@ -151,6 +151,16 @@ class Completion(Message):
     attempts: int = 1
 
 
+class JudgeAnswer(Message):
+    """What a judge wrote, kept with its cost until the completion has its reward. Made and read by
+    workers: whoever takes the group over does not ask again what was answered."""
+
+    slot: int
+    text: str
+    #: All attempts included; None is unknown, never free.
+    cost_usd: float | None
+
+
 class Reward(Message):
     """The score of one completion. Made by a worker, read by ``dispatch``."""
 

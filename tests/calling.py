@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
@@ -16,6 +16,7 @@ from tests.standin_calls import MODEL
 from worker.calls import Ask, Caller, Role
 from worker.governor import Governor
 from worker.governor.keys import AccountKeys, LedgerKeys
+from worker.slots import GroupTask, Held
 from worker.wire.client import ChatClient
 from worker.wire.requests import chat_body
 
@@ -73,7 +74,12 @@ def asked(
     how = sampling(**more)
     name = f"{run}/s001/e001/k{slot}/{role}"
     body = chat_body([MESSAGE], how, rollout=name, run=run, seed=None, schema=None)
-    return Ask(name, run, role, body, how, limits or Limits())
+    return Ask(name, role, body, how, limits or Limits(), holding(run))
+
+
+def holding(run: str, role: Literal["generate", "score"] = "generate", **slots: str) -> Held:
+    """A group as a worker has it in hand."""
+    return Held(GroupTask(run, 1, "e001", role, 1), "tester attempt 1 #0", "", slots)
 
 
 def billed_nusd(standin: Running) -> int:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,21 +31,33 @@ class Worker(NamedTuple):
 
 
 @contextmanager
-def worker_process(url: str, folder: Path, name: str, *options: str) -> Iterator[Worker]:
-    """``python -m worker`` on the server at ``url``, from its first heartbeat on."""
+def worker_process(
+    url: str,
+    folder: Path,
+    name: str,
+    *options: str,
+    environment: Mapping[str, str] | None = None,
+    source: Path = ROOT,
+    prefix: Sequence[str] = (),
+    seen_from: str = "",
+) -> Iterator[Worker]:
+    """``python -m worker`` on the server at ``url``, from its first heartbeat on.
+
+    ``prefix`` starts it elsewhere, and ``seen_from`` is then the server's address here.
+    """
     log = folder / f"{name}.log"
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "worker", "--name", name, "--groups", "8", *options],
-            cwd=ROOT,
-            env=clean_environment(folder, {"REDIS_URL": url}),
+            [*prefix, sys.executable, "-m", "worker", "--name", name, "--groups", "8", *options],
+            cwd=source,
+            env=clean_environment(folder, {"REDIS_URL": url, **(environment or {})}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             text=True,
         )
     try:
-        with connect(url) as redis:
+        with connect(seen_from or url) as redis:
             wait_until(lambda: beats(redis, name) or process.poll() is not None, 15, f"{name} up")
         assert process.poll() is None, log.read_text(encoding="utf-8")
         yield Worker(process, name, log)

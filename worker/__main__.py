@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 from shared.errors import ConceptGrpoError
 from shared.fleet import live_workers
+from shared.keys import LEASE_TTL_S
 from shared.queue import QUEUES
 from shared.settings import redacted, redis_url
 from worker.tasks import build_app, default_name
@@ -29,11 +30,19 @@ from worker.tasks import build_app, default_name
     "-Q", "--queues", default=",".join(QUEUES), show_default=True, help="Queues to take work from."
 )
 @click.option(
+    "--lease-s",
+    envvar="WORKER_LEASE_S",
+    default=LEASE_TTL_S,
+    show_default=True,
+    type=click.FloatRange(1, 600),
+    help="Seconds after which the groups of a worker that died go to others.",
+)
+@click.option(
     "--healthy",
     is_flag=True,
     help="Do not work: exit 0 if a worker of this host has a fresh heartbeat, else 1.",
 )
-def main(groups: int, name: str | None, queues: str, healthy: bool) -> None:
+def main(groups: int, name: str | None, queues: str, lease_s: float, healthy: bool) -> None:
     """Take groups from the queues of the Redis server at REDIS_URL, generate and score them."""
     if healthy:
         sys.exit(0 if _heartbeat_of_this_host() else 1)
@@ -49,7 +58,7 @@ def main(groups: int, name: str | None, queues: str, healthy: bool) -> None:
         raise click.UsageError(f"no queue {unknown[0]!r}; choose from {', '.join(QUEUES)}")
     name = name or default_name()
     try:
-        app = build_app(name, groups, chosen)
+        app = build_app(name, groups, chosen, lease_s)
     except ConceptGrpoError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)

@@ -1,13 +1,15 @@
 """One governed call: admitted, sent, classified, settled; waited for and repeated where that helps.
 
 The same bytes are sent in every attempt, so that OpenRouter's response cache can answer a repeated
-call for free. Every attempt is settled, whatever becomes of it.
+call for free. Every attempt is settled, whatever becomes of it; what the last one brings is
+committed by the script that settles it, so that a paid answer is not lost between the two.
 """
 
 import asyncio
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -17,6 +19,7 @@ from shared.keys import RunKeys
 from shared.messages import FailureKind, Limits, Price, Sampling
 from worker.failures import ProviderFailure
 from worker.governor import Governor, OutOfTime, Settlement, Stopped, Ticket
+from worker.slots import Commit, Held
 from worker.wire.answers import same_model
 from worker.wire.client import ChatClient
 from worker.wire.faults import BLOCK_FAULTS, BLOCKS_BEFORE_STOP, BREAKER_FAULTS
@@ -42,11 +45,16 @@ class Ask(NamedTuple):
 
     #: Deterministic: run/s003/e017/k2/generate.
     id: str
-    run: str
     role: Role
     body: bytes
     sampling: Sampling
     limits: Limits
+    #: The group that the slot belongs to: the call leaves only while it is in this worker's hands.
+    held: Held
+
+    @property
+    def run(self) -> str:
+        return self.held.task.run
 
 
 class Reply(NamedTuple):
@@ -58,6 +66,10 @@ class Reply(NamedTuple):
     attempts: int
 
 
+#: What is kept of the last attempt's answer, or of the failure that it ends in; None = nothing.
+Keep = Callable[[Reply | ProviderFailure], Commit | None]
+
+
 class Caller:
     """Makes governed calls; one per worker process, on its loop."""
 
@@ -65,14 +77,21 @@ class Caller:
         self._redis = redis
         self._governor = governor
         self._client = client
+        self._draining = asyncio.Event()
         #: Blocks by the endpoint's edge since the last good answer.
         self._blocks = 0
         self._blocked_at = 0.0
 
-    async def ask(self, ask: Ask) -> Reply:
-        """The model's answer.
+    def drain(self) -> None:
+        """Make no new call: those on the wire end as ever, the others raise Withdrawn."""
+        self._draining.set()
+        self._governor.drain()
 
-        Raises ProviderFailure when the slot has none in the end, Stopped when the run must stop.
+    async def ask(self, ask: Ask, keep: Keep = lambda outcome: None) -> Reply:
+        """The model's answer; what ``keep`` makes of it is committed with its money.
+
+        Raises ProviderFailure when the slot has none in the end, Stopped when the run must stop,
+        Withdrawn when the slot is no longer this worker's to do.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + ask.sampling.slot_timeout_s
@@ -84,34 +103,54 @@ class Caller:
                 await self._governor.admit(ticket, ask.limits, deadline)
             except OutOfTime:
                 raise _given_up(last, attempt - 1) from None
-            replay = last is None or last.replay
             left_at = loop.time()
-            last = await self._attempt(ask, ticket, deadline - loop.time(), replay)
-            if last.verdict is Verdict.COMPLETION and last.answer is not None:
+            try:
+                last = await self._called(ask, deadline - left_at, last is None or last.replay)
+                outcome = await self._outcome(ask, last, attempt, earlier)
+            except BaseException:
+                # Cancelled on the way: it may have been billed, and its permit must not stay.
+                await asyncio.shield(self._governor.settle(ticket, _perhaps(ticket)))
+                raise
+            await self._settle(ask, ticket, last, keep(outcome) if outcome else None)
+            if isinstance(outcome, Reply):
                 self._blocks = 0
-                return await self._reply(ask, last.answer, attempt, earlier)
+                return outcome
             earlier.append(_cost_usd(last))
             await self._stop_if_told(ask, last, left_at)
-            if last.verdict is Verdict.REJECT:
-                raise ProviderFailure(last.kind, last.message, attempt)
-            await self._wait(ask, last, attempt, deadline - loop.time())
+            if last.verdict is not Verdict.REJECT:
+                await self._wait(ask, last, attempt, deadline - loop.time())
+            if outcome is not None:
+                raise outcome
         raise _given_up(last, ask.sampling.max_attempts)
 
-    async def _attempt(self, ask: Ask, ticket: Ticket, left_s: float, replay: bool) -> Classified:
+    async def _called(self, ask: Ask, left_s: float, replay: bool) -> Classified:
         seconds = max(0.01, min(ask.sampling.request_timeout_s, left_s))
-        try:
-            found = await self._client.post_chat(ask.body, seconds, fresh=not replay)
-            found = await self._priced(ask, found)
-            if found.fault != FINE:
-                await self._redis.hincrby(RunKeys(ask.run).faults, found.fault, 1)
-        except BaseException:
-            # Cancelled on the way: it may have been billed, and its permit must not stay.
-            await asyncio.shield(self._governor.settle(ticket, _perhaps(ticket)))
-            raise
-        tripped = await self._governor.settle(ticket, _settlement(ask, ticket, found))
+        found = await self._client.post_chat(ask.body, seconds, fresh=not replay)
+        found = await self._priced(ask, found)
+        if found.fault != FINE:
+            await self._redis.hincrby(RunKeys(ask.run).faults, found.fault, 1)
+        return found
+
+    async def _outcome(
+        self, ask: Ask, found: Classified, attempt: int, earlier: Sequence[float | None]
+    ) -> Reply | ProviderFailure | None:
+        """How the slot ends with this answer; None = not yet, or not by itself."""
+        if found.verdict is Verdict.COMPLETION and found.answer is not None:
+            return await self._reply(ask, found.answer, attempt, earlier)
+        if found.verdict is Verdict.REJECT:
+            return ProviderFailure(found.kind, found.message, attempt)
+        last = attempt == ask.sampling.max_attempts
+        if last and found.verdict is Verdict.RETRY and found.fault not in BLOCK_FAULTS:
+            return _given_up(found, attempt)
+        return None
+
+    async def _settle(
+        self, ask: Ask, ticket: Ticket, found: Classified, commit: Commit | None
+    ) -> None:
+        settlement = _settlement(ask, ticket, found)
+        tripped = await self._governor.settle(ticket, settlement, commit)
         if tripped:
             await self._governor.stop(ask.run, "breaker", f"{tripped}. Last: {found.message}")
-        return found
 
     async def _priced(self, ask: Ask, found: Classified) -> Classified:
         """With the cost from the endpoint's books, where the answer itself does not name it."""
@@ -169,7 +208,9 @@ class Caller:
         if attempt == ask.sampling.max_attempts:
             return
         backoff = random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** (attempt - 1)))
-        await asyncio.sleep(min(max(found.wait_s or 0.0, backoff), max(0.0, left_s)))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(max(found.wait_s or 0.0, backoff), max(0.0, left_s))):
+                await self._draining.wait()
 
 
 def _cost_usd(found: Classified) -> float | None:
@@ -202,6 +243,8 @@ def _ticket(ask: Ask, attempt: int) -> Ticket:
         tokens=prompt + ask.sampling.max_tokens,
         ceiling_nusd=cost_nusd(ask.sampling.price, prompt, ask.sampling.max_tokens),
         lifetime_s=ask.sampling.request_timeout_s + PERMIT_GRACE_S,
+        lease=ask.held.lease,
+        holder=ask.held.holder,
     )
 
 

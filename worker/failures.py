@@ -1,6 +1,6 @@
 """How a slot says that it has no result."""
 
-from shared.messages import FailureKind
+from shared.messages import Failure, FailureKind
 
 
 class ProviderFailure(Exception):
@@ -15,3 +15,8 @@ class ProviderFailure(Exception):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"
+
+    def of_slot(self, slot: int, who: str = "") -> Failure:
+        """What is kept in the slot's place; ``who`` failed, if it was not the generator."""
+        message = f"{who}: {self.message}" if who else self.message
+        return Failure(slot=slot, kind=self.kind, message=message, attempts=self.attempts)

@@ -15,12 +15,11 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 
-from shared.keys import HEARTBEAT_S, WORKERS
+from shared.keys import HEARTBEAT_S, LEASE_TTL_S, WORKERS
 from shared.messages import WorkerCard
+from shared.patience import patient_async
 from shared.settings import openrouter_api_key, openrouter_base_url
 from worker.calls import Caller
 from worker.governor import Governor
@@ -41,7 +40,14 @@ class WorkerLoop:
     _client: ChatClient
     _governor: Governor
 
-    def __init__(self, redis_url: str, name: str, groups: int, queues: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        name: str,
+        groups: int,
+        queues: tuple[str, ...],
+        lease_s: float = LEASE_TTL_S,
+    ) -> None:
         self.card = WorkerCard(
             name=name,
             version=version("concept-grpo"),
@@ -55,10 +61,11 @@ class WorkerLoop:
             socket_timeout=10,
             socket_connect_timeout=5,
             socket_keepalive=True,
-            # What was paid for is kept also while the server restarts.
-            retry=Retry(ExponentialBackoff(cap=1, base=0.05), 30),
+            retry=patient_async(),
         )
-        self.slots = Slots(self.redis, name)
+        self.slots = Slots(self.redis, name, lease_s)
+        #: A lease is renewed four times before it would expire.
+        self._heartbeat_s = min(HEARTBEAT_S, lease_s / 4)
         self._sign = self.redis.register_script(lua("beat"))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="slots", daemon=True)
@@ -83,6 +90,11 @@ class WorkerLoop:
         self.caller = Caller(self.redis, self._governor, self._client)
         self.providers = providers(self.caller)
 
+    def drain(self) -> None:
+        """Make no new call of a model: what is on the wire ends, the rest goes back."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self.caller.drain)
+
     def stop(self) -> None:
         """Take the card away and end the loop."""
         try:
@@ -106,7 +118,7 @@ class WorkerLoop:
 
     async def _beat_forever(self) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_S)
+            await asyncio.sleep(self._heartbeat_s)
             await self._beat()
 
     async def _beat(self) -> None:

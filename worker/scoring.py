@@ -16,18 +16,19 @@ async def score_group(slots: Slots, caller: Caller, held: Held) -> None:
     """Score and commit what is missing, each judged slot as it ends.
 
     The functions run in threads: a custom reward may block, and must not hold up the loop. Raises
-    ValidationError for a job of another version, Stopped when the whole run must stop.
+    ValidationError for a job of another version, Stopped when the whole run must stop, Withdrawn
+    when the group is not this worker's to do any more.
     """
     job = ScoreJob.model_validate_json(held.job)
     missing = _unscored(held)
     if not job.judges:
         scored = await asyncio.to_thread(lambda: {c.slot: score(job, c) for c in missing})
-        await slots.commit(held.task, scored)
+        await slots.commit(held, scored)
         return
 
     async def judged(completion: Completion) -> None:
-        result = await _judged(caller, job, completion)
-        await slots.commit(held.task, {completion.slot: result})
+        result = await _judged(caller, job, completion, held)
+        await slots.commit(held, {completion.slot: result})
 
     outcomes = await asyncio.gather(*map(judged, missing), return_exceptions=True)
     for outcome in outcomes:
@@ -35,16 +36,13 @@ async def score_group(slots: Slots, caller: Caller, held: Held) -> None:
             raise outcome
 
 
-async def _judged(caller: Caller, job: ScoreJob, completion: Completion) -> Reward | Failure:
+async def _judged(
+    caller: Caller, job: ScoreJob, completion: Completion, held: Held
+) -> Reward | Failure:
     try:
-        verdicts = await judge_completion(caller, job, completion)
+        verdicts = await judge_completion(caller, job, completion, held)
     except ProviderFailure as failure:
-        return Failure(
-            slot=completion.slot,
-            kind=failure.kind,
-            message=f"judge: {failure.message}",
-            attempts=failure.attempts,
-        )
+        return failure.of_slot(completion.slot, "judge")
     found = await asyncio.to_thread(score, job, completion, verdicts.mean)
     if isinstance(found, Failure):
         return found

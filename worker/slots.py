@@ -1,7 +1,8 @@
 """The worker's side of a group's slots in Redis: take the lease, read, commit, give back.
 
 A slot's result is committed once, under a deterministic key, as soon as it exists; whoever comes
-second changes nothing. The scripts run on the server, so each is one decision.
+second changes nothing. What a call was paid for is committed by the script that settles its money
+(``governor``). The scripts run on the server, so each is one decision.
 """
 
 import asyncio
@@ -28,6 +29,13 @@ class GroupTask(NamedTuple):
     attempt: int
 
 
+class Commit(NamedTuple):
+    """Results on their way to Redis: what ``commit.lua`` takes."""
+
+    keys: list[str]
+    args: list[str | int]
+
+
 class Held(NamedTuple):
     """A group in this worker's hands."""
 
@@ -39,20 +47,41 @@ class Held(NamedTuple):
     #: Field of the slots' hash -> result as JSON.
     slots: dict[str, str]
 
+    @property
+    def lease(self) -> str:
+        """The lease's key."""
+        return RunKeys(self.task.run).lease(self.task.step, self.task.group, self.task.role)
+
     def result(self, role: Role, slot: int) -> str | None:
         """The committed result of a slot as JSON, or None."""
         return self.slots.get(slot_field(role, slot))
+
+    def commit(self, results: Mapping[str, Message]) -> Commit:
+        """What keeps these results, by their fields."""
+        task, keys = self.task, RunKeys(self.task.run)
+        pairs = [word for field, result in results.items() for word in (field, entry(result))]
+        return Commit(
+            [
+                keys.slots(task.step, task.group),
+                keys.events,
+                keys.job(task.step, task.group, task.role),
+                self.lease,
+            ],
+            [task.step, task.group, JOB_TTL_S, self.holder, *pairs],
+        )
 
 
 class Slots:
     """Leases and results, for all groups of one worker process. Lives on the worker's loop."""
 
-    def __init__(self, redis: Redis, worker: str) -> None:
+    def __init__(self, redis: Redis, worker: str, lease_s: float = LEASE_TTL_S) -> None:
+        """``lease_s``: how long a lease outlives its last renewal."""
         self._redis = redis
         self._worker = worker
+        self._lease_ms = int(lease_s * 1000)
         self._held: dict[str, str] = {}
         self._begin = redis.register_script(lua("begin"))
-        self._commit = redis.register_script(lua("commit"))
+        self._commit = redis.register_script(lua("commit") + "return commit(1, 1)")
         self._renew = redis.register_script(lua("renew"))
         self._release = redis.register_script(lua("release"))
 
@@ -68,7 +97,7 @@ class Slots:
                 keys.slots(task.step, task.group),
                 keys.stop,
             ],
-            args=[holder, LEASE_TTL_S * 1000],
+            args=[holder, self._lease_ms],
         )
         if not found:
             return None
@@ -77,32 +106,22 @@ class Slots:
         slots = dict(zip(flat[::2], flat[1::2], strict=True))
         return Held(task, holder, found[0], slots)
 
-    async def commit(self, task: GroupTask, results: Mapping[int, Message]) -> None:
+    async def commit(self, held: Held, results: Mapping[int, Message]) -> None:
         """Keep the results of slots and tell the orchestrator; a slot that has one keeps it."""
-        keys = RunKeys(task.run)
-        pairs: list[str] = []
-        for slot, result in results.items():
-            pairs += [slot_field(task.role, slot), entry(result)]
-        await self._commit(
-            keys=[
-                keys.slots(task.step, task.group),
-                keys.events,
-                keys.job(task.step, task.group, task.role),
-            ],
-            args=[task.step, task.group, JOB_TTL_S, *pairs],
-        )
+        role = held.task.role
+        keys, args = held.commit({slot_field(role, slot): r for slot, r in results.items()})
+        await self._commit(keys=keys, args=args)
 
     async def release(self, held: Held) -> None:
         """Give the group back."""
-        lease = RunKeys(held.task.run).lease(held.task.step, held.task.group, held.task.role)
-        self._held.pop(lease, None)
-        await self._release(keys=[lease], args=[held.holder])
+        self._held.pop(held.lease, None)
+        await self._release(keys=[held.lease], args=[held.holder])
 
     async def renew_all(self) -> None:
         """Prolong every lease that this worker holds."""
         held = list(self._held.items())
         renewals = [
-            self._renew(keys=[lease], args=[holder, LEASE_TTL_S * 1000]) for lease, holder in held
+            self._renew(keys=[lease], args=[holder, self._lease_ms]) for lease, holder in held
         ]
         await asyncio.gather(*(cast(Awaitable[Any], renewal) for renewal in renewals))
 

@@ -10,27 +10,31 @@ import socket
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready, worker_shutdown
+from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.control import control_command
 from pydantic import TypeAdapter, ValidationError
+from redis.exceptions import RedisError
 
 from shared.errors import EnvironmentNotReady
+from shared.keys import LEASE_TTL_S
 from shared.messages import RewardTerm
 from shared.queue import GENERATE, QUEUES, SCORE, celery_app
 from shared.settings import REDIS_URL, openrouter_api_key, redis_url
 from worker.generation import generate_group
-from worker.governor import Stopped
+from worker.governor import Stopped, Withdrawn
 from worker.loop import WorkerLoop
 from worker.rewards.table import check
 from worker.scoring import score_group
-from worker.slots import GroupTask
+from worker.slots import GroupTask, Held
 
 log = logging.getLogger(__name__)
 _terms = TypeAdapter(list[RewardTerm])
 
 
-def build_app(name: str, groups: int, queues: tuple[str, ...] = QUEUES) -> Celery:
-    """The worker's Celery app with its tasks, and the loop that starts and stops with it.
+def build_app(
+    name: str, groups: int, queues: tuple[str, ...] = QUEUES, lease_s: float = LEASE_TTL_S
+) -> Celery:
+    """The worker's Celery app with its tasks, and the loop that starts, drains and stops with it.
 
     Raises EnvironmentNotReady if REDIS_URL is not set, UsageError for a malformed key or address.
     """
@@ -39,7 +43,7 @@ def build_app(name: str, groups: int, queues: tuple[str, ...] = QUEUES) -> Celer
         raise EnvironmentNotReady(f"{REDIS_URL} is not set; a worker needs redis://HOST:PORT/DB")
     openrouter_api_key()  # A malformed key ends the worker here, and not in its calls.
     app = celery_app(url, max_connections=groups + 20)
-    loop = WorkerLoop(url, name, groups, queues)
+    loop = WorkerLoop(url, name, groups, queues, lease_s)
 
     @app.task(name=GENERATE)
     def generate(run: str, step: int, group: str, attempt: int) -> None:
@@ -50,31 +54,41 @@ def build_app(name: str, groups: int, queues: tuple[str, ...] = QUEUES) -> Celer
         run_group(loop, GroupTask(run, step, group, "score", attempt))
 
     worker_ready.connect(lambda **_: loop.start(), weak=False)
+    worker_shutting_down.connect(lambda **_: loop.drain(), weak=False)
     worker_shutdown.connect(lambda **_: loop.stop(), weak=False)
     return app
 
 
 def run_group(loop: WorkerLoop, task: GroupTask) -> None:
-    """Take the group, do what is missing, commit it, give the group back."""
-    held = loop.wait(loop.slots.begin(task))
-    if held is None:
-        return
+    """Take the group, do what is missing, commit it, give the group back.
+
+    What is left undone is done elsewhere or later: the orchestrator submits the group again.
+    """
     try:
-        if task.role == "generate":
-            loop.wait(generate_group(loop.slots, loop.providers, held))
-        else:
-            loop.wait(score_group(loop.slots, loop.caller, held))
+        held = loop.wait(loop.slots.begin(task))
+        if held is not None:
+            _do(loop, held)
     except Stopped as stop:
         log.info("%s: left, since the run stops: %s", task, stop)
+    except Withdrawn as reason:
+        log.warning("%s: what was not asked yet is left to others: %s", task, reason)
+    except RedisError as error:
+        log.error("%s: left, since Redis failed: %s", task, error)
     except ValidationError as error:
-        # Left undone on purpose: the orchestrator submits the group again, until a worker of the
-        # job's own version takes it or the step's deadline passes.
         # The texts in the job are not for the log.
         log.error(
             "%s is of another version; the group waits for a worker of that version: %s",
             task,
             error.errors(include_input=False, include_url=False),
         )
+
+
+def _do(loop: WorkerLoop, held: Held) -> None:
+    try:
+        if held.task.role == "generate":
+            loop.wait(generate_group(loop.slots, loop.providers, held))
+        else:
+            loop.wait(score_group(loop.slots, loop.caller, held))
     finally:
         loop.wait(loop.slots.release(held))
 

@@ -71,7 +71,7 @@ class _SharedEngine:
                     dispatcher.preload(step, group, [completion])
                 stamped = [_stamped(job, running.run, step) for job in jobs]
                 results = dispatcher.collect(stamped, RunConfig().step_deadline_s)
-                dispatcher.close(step, results)
+                dispatcher.close([job.key for job in stamped])
                 running.machine.dispatcher.redis.expire(RunKeys(running.run).events, JOB_TTL_S)
             except (EnvironmentNotReady, RedisError) as error:
                 # The next call may find a server again, or start a new one.

@@ -133,7 +133,7 @@ def _play(session: "Session", server: str | None, shown: Shown) -> None:
     from orchestrator.trackers import Tracker
     from orchestrator.trackers.console import Console
     from orchestrator.trackers.json_lines import JsonLines
-    from shared.errors import EnvironmentNotReady, RunStopped
+    from shared.errors import EnvironmentNotReady, Fenced, RunFailed
 
     inputs, directory = session.inputs, session.directory
 
@@ -155,20 +155,31 @@ def _play(session: "Session", server: str | None, shown: Shown) -> None:
     try:
         with interrupts.watched(), ExitStack() as stack:
             found = play(session, server, interrupts, trackers, started)
-    except Interrupted as stop:
-        _say_stopped(session, "stopped", shown.as_json)
-        sys.exit(stop.exit_code)
-    except RunStopped as stop:
-        _say_stopped(session, stop.sentence, shown.as_json)
-        sys.exit(stop.exit_code)
-    except RedisError as error:
-        _say_stopped(session, f"Redis is away ({type(error).__name__})", shown.as_json)
-        sys.exit(EnvironmentNotReady.exit_code)
+    except (Interrupted, RunFailed, EnvironmentNotReady, RedisError) as error:
+        if isinstance(error, Fenced) or not directory.path.exists():
+            raise
+        reason, exit_code = _how_it_stopped(error)
+        _say_stopped(session, reason, shown.as_json)
+        sys.exit(exit_code)
     if shown.as_json:
         click.echo(json.dumps({"event": "done", "run": str(directory.path), **found}))
         return
     for line in lines(inputs, found, shown_path(directory.path)):
         click.echo(line)
+
+
+def _how_it_stopped(error: BaseException) -> tuple[str, int]:
+    """In words, and the exit code."""
+    from orchestrator.interrupts import Interrupted
+    from shared.errors import ConceptGrpoError, EnvironmentNotReady, RunStopped
+
+    if isinstance(error, Interrupted):
+        return "stopped", error.exit_code
+    if isinstance(error, RunStopped):
+        return error.sentence, error.exit_code
+    if isinstance(error, ConceptGrpoError):
+        return f"error: {error}", error.exit_code
+    return f"error: Redis failed ({type(error).__name__}: {error})", EnvironmentNotReady.exit_code
 
 
 def _title(session: "Session", first: int) -> str:

@@ -16,14 +16,26 @@ import click
 )
 @click.option("-n", "--name", default=None, help="Unique name  [default: host-pid]")
 @click.option("-Q", "--queues", default=None, help="Queues to take work from  [default: both]")
+@click.option(
+    "--lease-s",
+    default=None,
+    type=click.FloatRange(1, 600),
+    help="Seconds until others take a dead worker's groups  [default: WORKER_LEASE_S or 6]",
+)
 @click.option("--redis", "url", default=None, help="Redis server  [default: REDIS_URL]")
-def worker(groups: int | None, name: str | None, queues: str | None, url: str | None) -> None:
+def worker(
+    groups: int | None,
+    name: str | None,
+    queues: str | None,
+    lease_s: float | None,
+    url: str | None,
+) -> None:
     """Work for the runs of a Redis server, until stopped."""
     from shared.settings import REDIS_URL, checked_redis_url
 
     if url is not None:
         os.environ[REDIS_URL] = checked_redis_url(url, "--redis")
-    options = {"--groups": groups, "--name": name, "--queues": queues}
+    options = {"--groups": groups, "--name": name, "--queues": queues, "--lease-s": lease_s}
     given = [word for key, value in options.items() if value for word in (key, str(value))]
     # The worker package is started by name: the two sides do not import each other.
     os.execv(sys.executable, [sys.executable, "-m", "worker", *given])

@@ -46,7 +46,9 @@ class Files:
     def stepped(self, report: StepReport, groups: tuple[Group, ...]) -> None:
         """One line of metrics and the rollouts of a step."""
         self._directory.append_lines("policies.jsonl", self._acted_rows(report.step, groups))
-        self._directory.append_lines("rollouts.jsonl", self._rows(groups, "train"))
+        rows = self._rows(groups, "train")
+        update = {"update": report.step}
+        self._directory.append_lines("rollouts.jsonl", (row | update for row in rows))
         self._directory.append_lines("metrics.jsonl", [{"step": report.step, **report.metrics}])
 
     def alarmed(self, alarm: Alarm) -> None:

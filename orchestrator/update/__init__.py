@@ -63,7 +63,7 @@ def step(
     }
     domains = {**weights.domains, **{name: s.solution.weights for name, s in solved.items()}}
     report = _report(list(solved.values()), groups)
-    return Updated(Weights(weights.version + 1, domains), report)
+    return Updated(replace(weights, version=weights.version + 1, domains=domains), report)
 
 
 def _check(group: Group, weights: Weights) -> None:
@@ -98,6 +98,7 @@ def _report(solved: Sequence[_Solved], groups: Sequence[Group]) -> UpdateReport:
     dropped, zero_std = count_signals(groups)
     rollouts = [s.rollouts for s in solved]
     return UpdateReport(
+        groups=len(groups),
         rollouts_used=sum(s.solution.used for s in solved),
         frac_reward_zero_std=zero_std / max(len(groups) - dropped, 1),
         groups_dropped=dropped,

@@ -1,11 +1,18 @@
-"""The closed form: the optimum of the KL-regularised GRPO objective, one regression per domain.
+"""The closed form: one regression per domain on every reward ever paid for, and a policy from it.
 
 For every group, acted by whatever version of the policy, over its survivors:
 
     y = r - mean r           z = score(a) - mean score       (under the params that acted)
     A <- gamma A + sum z z'  b <- gamma b + sum z y
     c <- gamma c + sum y^2   N <- gamma N + sum (G - 1)
-    w = (A + lambda I)^-1 b  V = s2 (A + lambda I)^-1        s2 = (c - b'w) / N, lambda by evidence
+    w = (A + ridge)^-1 b     V = s2 (A + ridge)^-1           ridges by evidence
+
+exploration = thompson (``thompson``, ``belief``, ``pairs``): the member of the family that acts as
+often as draws of w ~ N(w, V) make a part the best; its mode is the best action under w, or under w
+with pairs where the evidence is for them.
+
+exploration = temperature: the optimum of the KL-regularised GRPO objective, one ridge lambda,
+
     T = c_T sqrt(sum f V_ii / sum f)                         f = Var(score) of the present policy
     params = reference + w / T = argmax  <w, E[stat]> - T KL(pi || reference)
 
@@ -16,12 +23,11 @@ result is the same under r -> 7 r + 3, per-prompt offsets and any order of the g
 
 Sources: Shao et al. 2024 (GRPO); Liu et al. 2025 (Dr. GRPO: no std); Kakade 2001, Peters &
 Schaal 2008 (natural gradient, compatible features); Agarwal et al. 2021 (log-linear NPG); Peters et
-al. 2010 (REPS); MacKay 1992 (evidence).
+al. 2010 (REPS); MacKay 1992 (evidence); Thompson 1933.
 
 Left out, and why: importance weights (the regression on the score holds for any acting policy, and
 weighting it measured worse); clip, learning rate, optimizer state (nothing to tune: the step is
-exact); ``scale_rewards`` and ``advantage`` (a scale cancels in w / T); a kept lambda with Cholesky
-for large d (numpy has no triangular solve and V needs the inverse: it saves less than half).
+exact); ``scale_rewards`` and ``advantage`` (a scale cancels).
 """
 
 import math
@@ -35,7 +41,11 @@ from orchestrator.advantages import winsorized
 from orchestrator.algorithm import Natural
 from orchestrator.rollouts import Action, DomainWeights, FloatArray, Group, Params
 from orchestrator.space import Space
+from orchestrator.update import drift, pairs
+from orchestrator.update.belief import Belief, believe
 from orchestrator.update.solution import Solution
+from orchestrator.update.thompson import explore
+from orchestrator.update.trust import within
 
 #: Logits of one factor stray at most this far apart from the reference's: T -> 0 stays finite.
 MAX_SPREAD = 30.0
@@ -43,6 +53,8 @@ MAX_SPREAD = 30.0
 ROLLOUTS_PER_GAMMA = 64
 #: Ridge strengths that the evidence chooses from.
 RIDGES_L = np.logspace(-1, 2, 31)
+#: Pairs count once they explain the rewards so much better: odds of e^2 (nats).
+PAIRS_MUST_GAIN = 2.0
 #: The noise is at least this share of the rewards' variance: below, it is rounding.
 NOISE_FLOOR = 1e-12
 
@@ -64,6 +76,18 @@ class Posterior(NamedTuple):
     ridge: float
 
 
+class _Past(NamedTuple):
+    statistics: Statistics
+    sums: pairs.PairSums
+    watch: drift.Watch
+
+
+class _Moved(NamedTuple):
+    params: Params
+    state: Mapping[str, FloatArray]
+    temperature: float | None = None
+
+
 def solve(old: DomainWeights, groups: Sequence[Group], knobs: Natural, space: Space) -> Solution:
     """One update of one domain. Groups with fewer than two survivors do not enter.
 
@@ -72,17 +96,94 @@ def solve(old: DomainWeights, groups: Sequence[Group], knobs: Natural, space: Sp
     alive = [group for group in groups if len(group.survivors()) >= 2]
     if not alive:
         return Solution(old, used=0)
-    statistics = absorb(remembered(old.state, space.d), alive, knobs, space)
-    belief = posterior(statistics)
     actions = [rollout.action for group in alive for rollout in group.survivors()]
+    past = _past(old, alive, knobs, space)
+    statistics = absorb(past.statistics, alive, knobs, space)
+    moved = (
+        _sampled(statistics, past.sums, old, alive, knobs, space)
+        if knobs.exploration == "thompson"
+        else _tempered(statistics, old, actions, knobs, space)
+    )
+    params = moved.params
+    if knobs.max_kl is not None:
+        params = within(knobs.max_kl, old.params, params, space, actions)
+    state = {**statistics._asdict(), **moved.state, **past.watch.state()}
+    weights = DomainWeights(params, old.reference, state)
+    return Solution(weights, len(actions), temperature=moved.temperature)
+
+
+def _past(old: DomainWeights, groups: Sequence[Group], knobs: Natural, space: Space) -> _Past:
+    """The sums so far, with little weight if these groups show that the world has changed."""
+    statistics = remembered(old.state, space.d)
+    sums = pairs.remembered(old.state, space.d, pairs.count(space, knobs.max_pairs))
+    watch = drift.watched(old.state)
+    if not knobs.detect_drift or not statistics.b.any():
+        return _Past(statistics, sums, watch)
+    families = [space.n, space.T, space.m]
+    squares, count = float(statistics.c), float(statistics.N)
+    belief = believe(statistics.A, statistics.b, squares, count, families)
+    watch = watch.after(belief, [_centred_group(group, knobs, space) for group in groups])
+    if not watch.changed:
+        return _Past(statistics, sums, watch)
+    return _Past(
+        Statistics(*(drift.KEPT * array for array in statistics)),
+        pairs.PairSums(*(drift.KEPT * array for array in sums)),
+        watch,
+    )
+
+
+def _sampled(
+    statistics: Statistics,
+    past_sums: pairs.PairSums,
+    old: DomainWeights,
+    groups: Sequence[Group],
+    knobs: Natural,
+    space: Space,
+) -> _Moved:
+    """The family's member that acts as draws of the worths do; the reference without a slope."""
+    sums = absorb_pairs(past_sums, groups, knobs, space)
+    state = pairs.state_of(sums)
+    if not statistics.b.any():
+        return _Moved(old.reference, state)
+    belief = _believed(statistics, sums, old.state, space)
+    explored = explore(belief, old.reference, space, knobs.floor, knobs.spread)
+    return _Moved(explored.params, state)
+
+
+def _believed(
+    statistics: Statistics, sums: pairs.PairSums, state: Mapping[str, FloatArray], space: Space
+) -> Belief:
+    """The belief in parts alone, or in parts and pairs if the evidence is for pairs."""
+    squares, count = float(statistics.c), float(statistics.N)
+    families = [space.n, space.T, space.m]
+    alone = believe(statistics.A, statistics.b, squares, count, families)
+    if not len(sums.moved):
+        return alone
+    shaped = space.n * space.T
+    together = believe(
+        np.block([[statistics.A, sums.cross], [sums.cross.T, sums.square]]),
+        np.concatenate([statistics.b, sums.moved]),
+        squares,
+        count,
+        [*families, len(sums.moved) - shaped, shaped],
+    )
+    return together if together.evidence > alone.evidence + PAIRS_MUST_GAIN else alone
+
+
+def _tempered(
+    statistics: Statistics,
+    old: DomainWeights,
+    actions: Sequence[Action],
+    knobs: Natural,
+    space: Space,
+) -> _Moved:
+    """The worths over the temperature."""
+    belief = posterior(statistics)
     explored_d = policy.score_variance(old.params, space, actions)
     sharpness = _sharpness(belief, explored_d, knobs.temperature_scale, space)
     slopes = policy.centred(old.params.unflat(belief.mean))
     params = old.params.unflat(old.reference.flat() + sharpness * slopes.flat())
-    if knobs.max_kl is not None:
-        params = _within(knobs.max_kl, old.params, params, space, actions)
-    weights = DomainWeights(params, old.reference, statistics._asdict())
-    return Solution(weights, len(actions), temperature=1 / sharpness if sharpness > 0 else None)
+    return _Moved(params, {}, 1 / sharpness if sharpness > 0 else None)
 
 
 def remembered(state: Mapping[str, FloatArray], d: int) -> Statistics:
@@ -97,13 +198,36 @@ def absorb(old: Statistics, groups: Sequence[Group], knobs: Natural, space: Spac
     rows = [_centred_group(group, knobs, space) for group in groups]
     z_Rd = np.concatenate([z_Gd for z_Gd, _ in rows])
     y_R = np.concatenate([y_G for _, y_G in rows])
-    gamma = knobs.gamma ** (len(y_R) / ROLLOUTS_PER_GAMMA)
+    gamma = _fading(knobs, len(y_R))
     return Statistics(
         gamma * old.A + z_Rd.T @ z_Rd,
         gamma * old.b + z_Rd.T @ y_R,
         gamma * old.c + np.sum(y_R**2),
         gamma * old.N + (len(y_R) - len(rows)),
     )
+
+
+def absorb_pairs(
+    old: pairs.PairSums, groups: Sequence[Group], knobs: Natural, space: Space
+) -> pairs.PairSums:
+    """The sums that involve pairs, after the same groups."""
+    if not len(old.moved):
+        return old
+    rows = [_centred_group(group, knobs, space) for group in groups]
+    z_Rd = np.concatenate([z_Gd for z_Gd, _ in rows])
+    y_R = np.concatenate([y_G for _, y_G in rows])
+    both = [pairs.columns(space, [r.action for r in group.survivors()]) for group in groups]
+    x_Rq = np.concatenate([x_Gq - x_Gq.mean(axis=0) for x_Gq in both])
+    gamma = _fading(knobs, len(y_R))
+    return pairs.PairSums(
+        gamma * old.cross + z_Rd.T @ x_Rq,
+        gamma * old.square + x_Rq.T @ x_Rq,
+        gamma * old.moved + x_Rq.T @ y_R,
+    )
+
+
+def _fading(knobs: Natural, rollouts: int) -> float:
+    return float(knobs.gamma ** (rollouts / ROLLOUTS_PER_GAMMA))
 
 
 def posterior(statistics: Statistics) -> Posterior:
@@ -122,13 +246,13 @@ def posterior(statistics: Statistics) -> Posterior:
     return Posterior(mean_d, variance_d, float(RIDGES_L[best]))
 
 
-def _centred_group(group: Group, knobs: Natural, space: Space) -> tuple[FloatArray, FloatArray]:
+def _centred_group(group: Group, knobs: Natural, space: Space) -> drift.Centred:
     survivors = group.survivors()
     score_Gd = policy.score(group.acted, space, [rollout.action for rollout in survivors])
     rewards_G = winsorized(group.rewards(), knobs.winsorize_mad)
     # Against the first reward first: equal rewards then give an exact 0.
     above_G = rewards_G - rewards_G[0]
-    return score_Gd - score_Gd.mean(axis=0), above_G - above_G.mean()
+    return drift.Centred(score_Gd - score_Gd.mean(axis=0), above_G - above_G.mean())
 
 
 def _sharpness(
@@ -142,24 +266,3 @@ def _sharpness(
     shares_d = explored_d / explored_d.sum()
     temperature = temperature_scale * math.sqrt(float(shares_d @ belief.variance))
     return 1 / max(temperature, widest / MAX_SPREAD)
-
-
-def _within(
-    max_kl: float, old: Params, new: Params, space: Space, actions: Sequence[Action]
-) -> Params:
-    """``new``, or the point on the line from ``old`` to it where KL(point || old) = max_kl.
-
-    Along that line the KL only grows (exponential family), so bisection finds it.
-    """
-    start_d, move_d = old.flat(), new.flat() - old.flat()
-    if policy.kl(new, old, space, actions).value <= max_kl:
-        return new
-    low, high = 0.0, 1.0
-    for _ in range(30):
-        middle = (low + high) / 2
-        point = old.unflat(start_d + middle * move_d)
-        if policy.kl(point, old, space, actions).value <= max_kl:
-            low = middle
-        else:
-            high = middle
-    return old.unflat(start_d + low * move_d)

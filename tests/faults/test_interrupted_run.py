@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import alive, descendants, needs_proc, wait_until
+from orchestrator.embedded import connect
+from shared.keys import ALL_LEASES
+from tests.processes import alive, descendants, environment, needs_proc, running, wait_until
 from tests.running import SMALL, Ended, metrics, only_run, orchestrator, started
 
 #: Slow enough to be caught in the middle.
@@ -47,6 +49,23 @@ def test_a_stopped_run_goes_on_where_it_was_and_learns_the_same(
     assert f"resuming {run.name} at step {done + 1}/4" in resumed.err
     assert Ended(resumed, workplace).policy == small_run.policy
     assert [row["step"] for row in metrics(run)] == [1, 2, 3, 4]
+
+
+@needs_proc
+def test_a_second_ctrl_c_does_not_wait_for_the_calls_in_flight(workplace: Path) -> None:
+    with started("run", *SMALL, "--set=template_latency_s=25", cwd=workplace) as command:
+        command.await_words("  plan ")
+        children = descendants(command.pid)
+        (worker,) = running(children, "-m worker")
+        with connect(environment(worker)["REDIS_URL"]) as redis:
+            wait_until(lambda: any(redis.scan_iter(ALL_LEASES)), 10, "calls in flight")
+        command.process.send_signal(signal.SIGINT)
+        command.await_words("stopping after the calls in flight")
+
+        command.process.send_signal(signal.SIGINT)
+
+        assert command.end(8).code == 130
+    wait_until(lambda: not any(map(alive, children)), 5, "server and workers gone")
 
 
 def test_a_run_whose_redis_state_is_lost_goes_on_from_its_checkpoint(

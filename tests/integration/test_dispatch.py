@@ -10,6 +10,7 @@ from redis import Redis
 
 from orchestrator.dispatch import Dispatcher
 from orchestrator.ledger import Progress
+from orchestrator.rollouts import GroupKey
 from shared.errors import EnvironmentNotReady
 from shared.keys import RunKeys
 from shared.messages import Completion, FailureKind, RewardTerm
@@ -134,7 +135,7 @@ def test_a_closed_step_leaves_no_key_but_the_stream(
     wait_until(lambda: leases_are_free(redis, run_id), 5, "leases given back")
     assert keys.slots(1, "e0") in keys_of(redis, run_id)
 
-    dispatcher.close(1, ["e0", "e1", "e2"])
+    dispatcher.close([GroupKey(1, name) for name in ("e0", "e1", "e2")])
 
     assert keys_of(redis, run_id) == {keys.events}
 
@@ -146,7 +147,7 @@ def test_the_stream_stays_short_however_many_steps_are_closed(
     for step in range(1, 9):
         jobs = [group_job(run_id, group, slots=5, step=step) for group in groups]
         dispatcher.collect(jobs, deadline_s=20)
-        dispatcher.close(step, groups)
+        dispatcher.close([GroupKey(step, group) for group in groups])
 
     # A step has 100 entries, and the server forgets them a hundred at a time.
     assert redis.xlen(RunKeys(run_id).events) <= 200
@@ -157,11 +158,12 @@ def test_results_that_come_after_the_deadline_are_kept_and_expire_in_redis(
 ) -> None:
     # Given a step closed while a worker has its group in hand.
     dispatcher.collect([group_job(run_id, latency_s=1)], deadline_s=0.5)
-    assert not leases_are_free(redis, run_id)
-    dispatcher.close(1, ["e001"])
+    assert redis.hlen(RunKeys(run_id).slots(1, "e001")) == 0
+    dispatcher.close([GroupKey(1, "e001")])
     assert dispatcher.take_late() == []
 
-    wait_until(lambda: leases_are_free(redis, run_id), 5, "the late worker done")
+    slots = RunKeys(run_id).slots(1, "e001")
+    wait_until(lambda: redis.hlen(slots) == 4, 5, "the late worker done")
     dispatcher.collect([group_job(run_id, group="e002")], deadline_s=20)
     late = dispatcher.take_late()
 

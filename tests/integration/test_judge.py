@@ -19,6 +19,7 @@ from tests.calling import (
     assert_equal_to_the_last_nano_dollar,
     billed_nusd,
     calling,
+    holding,
     order,
     play,
     sampling,
@@ -28,7 +29,7 @@ from worker.calls import Caller
 from worker.failures import ProviderFailure
 from worker.rewards.judge import ASK_AGAIN, Verdicts, judge_completion, judge_messages
 from worker.scoring import score_group
-from worker.slots import GroupTask, Slots
+from worker.slots import GroupTask, Held, Slots
 
 TEXT = "Superposition lets a qubit hold a blend of both values until it is measured."
 #: What the job knows and a judge must not: it would reward obedience.
@@ -67,11 +68,15 @@ def completion(text: str = TEXT, slot: int = 0) -> Completion:
     return Completion(slot=slot, text=text, model=MODEL, provider="StandIn")
 
 
+def held(asked: ScoreJob) -> Held:
+    return holding(asked.run, "score")
+
+
 def verdicts(url: str, standin: Running, asked: ScoreJob, text: str = TEXT) -> Verdicts:
     found: list[Verdicts] = []
 
     async def scene(caller: Caller) -> None:
-        found.append(await judge_completion(caller, asked, completion(text)))
+        found.append(await judge_completion(caller, asked, completion(text), held(asked)))
 
     play(url, standin.base_url, scene)
     return found[0]
@@ -124,7 +129,9 @@ def test_what_is_judged_cannot_close_its_quotes(empty_url: str, run_id: str, tex
             calling(empty_url, server.url) as caller,
         ):
             with pytest.raises(ProviderFailure):
-                await judge_completion(caller, job(run_id), completion(text))
+                await judge_completion(
+                    caller, job(run_id), completion(text), holding(run_id, "score")
+                )
             return [json.loads(request.body) for request in server.received]
 
     first, second = asyncio.run(scene())
@@ -208,7 +215,7 @@ def test_several_judges_are_all_asked_and_their_mean_counts(empty_url: str, run_
     async def scene() -> Verdicts:
         async with serving(scores_by_model) as server, calling(empty_url, server.url) as caller:
             asked = job(run_id).model_copy(update={"judges": judges})
-            return await judge_completion(caller, asked, completion())
+            return await judge_completion(caller, asked, completion(), held(asked))
 
     found = asyncio.run(scene())
 
@@ -253,7 +260,10 @@ def test_a_fraction_chooses_by_the_ids_alone(empty_url: str, standin: Running, r
     asked = job(run_id, rejudge_fraction=0.5)
 
     async def chosen(caller: Caller) -> list[bool]:
-        found = [await judge_completion(caller, asked, completion(slot=k)) for k in range(24)]
+        found = [
+            await judge_completion(caller, asked, completion(slot=k), held(asked))
+            for k in range(24)
+        ]
         return [bool(one.again) for one in found]
 
     seen: list[list[bool]] = []

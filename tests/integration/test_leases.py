@@ -8,9 +8,9 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from shared.keys import LEASE_TTL_S, RunKeys
-from shared.messages import Failure, FailureKind
+from shared.messages import Completion, Failure, FailureKind, JudgeAnswer
 from tests.working import group_job
-from worker.slots import GroupTask, Slots
+from worker.slots import GroupTask, Slots, entry
 
 
 @pytest.fixture
@@ -121,35 +121,103 @@ def test_a_group_whose_job_is_gone_is_not_taken(
     assert not empty_redis.exists(lease_of(task))
 
 
+def made(slot: int, text: str) -> Completion:
+    return Completion(slot=slot, text=text, model="m", provider="p")
+
+
+def kept(redis: Redis, task: GroupTask) -> dict[str, str]:
+    return redis.hgetall(RunKeys(task.run).slots(task.step, task.group))  # type: ignore[return-value]
+
+
 def test_the_first_result_of_a_slot_stays_and_is_announced_once(
     empty_url: str, empty_redis: Redis, task: GroupTask
 ) -> None:
-    keys = RunKeys(task.run)
-
     async def scene(first: Slots, second: Slots) -> None:
-        await first.commit(task, {0: failed(0, "first"), 1: failed(1, "first")})
-        await second.commit(task, {1: failed(1, "second"), 2: failed(2, "second")})
+        held = await first.begin(task)
+        assert held is not None
+        await first.commit(held, {0: made(0, "first"), 1: made(1, "first")})
+        await second.commit(held, {1: made(1, "second"), 2: made(2, "second")})
 
     play(empty_url, scene)
 
-    kept = empty_redis.hgetall(keys.slots(1, "e001"))
-    assert {field: "first" in value for field, value in kept.items()} == {
+    assert {field: "first" in value for field, value in kept(empty_redis, task).items()} == {
         "generate:0": True,
         "generate:1": True,
         "generate:2": False,
     }
+    keys = RunKeys(task.run)
     announced = [entry["field"] for _, entry in empty_redis.xrange(keys.events)]
     assert announced == ["generate:0", "generate:1", "generate:2"]
     assert empty_redis.ttl(keys.slots(1, "e001")) > 0
 
 
+def test_of_a_late_holder_what_was_paid_for_is_kept_and_a_failure_is_not(
+    empty_url: str, empty_redis: Redis, task: GroupTask
+) -> None:
+    async def scene(first: Slots, second: Slots) -> None:
+        # Given a worker that was silent until another had its group.
+        late = await first.begin(task)
+        assert late is not None
+        empty_redis.delete(late.lease)
+        heir = await second.begin(task._replace(attempt=2))
+        assert heir is not None
+
+        await first.commit(late, {0: failed(0, "late"), 1: made(1, "late")})
+        await second.commit(heir, {0: made(0, "heir"), 1: made(1, "heir"), 2: failed(2, "heir")})
+
+    play(empty_url, scene)
+
+    found = kept(empty_redis, task)
+    assert {field: ("late" in value, "Failure" in value) for field, value in found.items()} == {
+        "generate:0": (False, False),
+        "generate:1": (True, False),
+        "generate:2": (False, True),
+    }
+
+
+def test_a_lease_that_expired_in_nobodys_interest_is_taken_again(
+    empty_url: str, empty_redis: Redis, task: GroupTask
+) -> None:
+    async def scene(first: Slots, second: Slots) -> None:
+        held = await first.begin(task)
+        assert held is not None
+        # As after a restart of the server that took longer than a lease lasts.
+        empty_redis.delete(held.lease)
+
+        await first.renew_all()
+
+        assert empty_redis.get(held.lease) == held.holder
+        assert await second.begin(task) is None
+
+    play(empty_url, scene)
+
+
+def test_what_a_judge_answered_is_kept_and_not_announced(
+    empty_url: str, empty_redis: Redis, task: GroupTask
+) -> None:
+    answer = JudgeAnswer(slot=0, text="7", cost_usd=0.001)
+
+    async def scene(first: Slots, _: Slots) -> None:
+        held = await first.begin(task)
+        assert held is not None
+        keys, args = held.commit({"judge0:0": answer})
+        await first._commit(keys=keys, args=args)
+
+    play(empty_url, scene)
+
+    assert kept(empty_redis, task) == {"judge0:0": entry(answer)}
+    assert empty_redis.xlen(RunKeys(task.run).events) == 0
+
+
 def test_a_commit_to_a_closed_step_writes_nothing(
     empty_url: str, empty_redis: Redis, task: GroupTask
 ) -> None:
-    empty_redis.delete(RunKeys(task.run).job(1, "e001", "generate"))
-
     async def scene(first: Slots, _: Slots) -> None:
-        await first.commit(task, {0: failed(0, "late")})
+        held = await first.begin(task)
+        assert held is not None
+        empty_redis.delete(RunKeys(task.run).job(1, "e001", "generate"))
+        await first.commit(held, {0: made(0, "late")})
+        await first.release(held)
 
     play(empty_url, scene)
     assert empty_redis.dbsize() == 0

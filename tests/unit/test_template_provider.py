@@ -15,6 +15,7 @@ from shared.messages import (
 from worker.failures import ProviderFailure
 from worker.providers.base import Provider
 from worker.providers.template import TemplateProvider
+from worker.slots import GroupTask, Held
 
 PROMPT = SlotPrompt(
     slot=5,
@@ -25,6 +26,7 @@ PROMPT = SlotPrompt(
     draft="Quantum computing builds on qubit and entanglement.",
     seed=7,
 )
+HELD = Held(GroupTask("r", 1, "e1", "generate", 1), "tester", "", {})
 
 
 def job(latency_s: float = 0.0) -> GenerateJob:
@@ -33,8 +35,7 @@ def job(latency_s: float = 0.0) -> GenerateJob:
 
 
 def answer(latency_s: float = 0.0) -> Completion:
-    provider: Provider = TemplateProvider()
-    return asyncio.run(provider.complete(PROMPT, job(latency_s)))
+    return asyncio.run(TemplateProvider().complete(PROMPT, job(latency_s), HELD))
 
 
 def test_it_answers_with_the_draft() -> None:
@@ -61,8 +62,8 @@ def test_it_waits_for_the_latency() -> None:
 
 def test_slots_wait_side_by_side() -> None:
     async def eight() -> None:
-        provider = TemplateProvider()
-        await asyncio.gather(*(provider.complete(PROMPT, job(0.1)) for _ in range(8)))
+        provider: Provider = TemplateProvider()
+        await asyncio.gather(*(provider.complete(PROMPT, job(0.1), HELD) for _ in range(8)))
 
     started = time.monotonic()
     asyncio.run(eight())

@@ -165,8 +165,8 @@ def test_the_posterior_is_the_ridge_regression_of_largest_evidence() -> None:
 
 def test_the_result_maximises_reward_minus_temperature_times_kl() -> None:
     """Its gradient is zero there, checked on the concepts."""
-    groups = batch(params_of(fresh()))
-    done = update.step(fresh(), groups, Natural(), {"physics": SPACE})
+    groups, knobs = batch(params_of(fresh())), Natural(exploration="temperature")
+    done = update.step(fresh(), groups, knobs, {"physics": SPACE})
     after = done.weights.domains["physics"]
     belief = natural.posterior(natural.remembered(after.state, SPACE.d))
     temperature = done.report.temperature

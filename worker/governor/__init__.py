@@ -6,6 +6,6 @@ client says in a ``Settlement``.
 """
 
 from worker.governor.governor import Governor
-from worker.governor.tickets import OutOfTime, Settlement, Stop, Stopped, Ticket
+from worker.governor.tickets import OutOfTime, Settlement, Stop, Stopped, Ticket, Withdrawn
 
-__all__ = ["Governor", "OutOfTime", "Settlement", "Stop", "Stopped", "Ticket"]
+__all__ = ["Governor", "OutOfTime", "Settlement", "Stop", "Stopped", "Ticket", "Withdrawn"]

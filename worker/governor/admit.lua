@@ -1,10 +1,10 @@
 -- May this call leave now? If so its permit is taken, its dollars are reserved and its rate is paid.
 -- KEYS: money, expiries, reservations, doubts, line, permits, permits of the model,
---   stop, pause, pause of the model, requests, tokens, adaptive, places.
+--   stop, pause, pause of the model, requests, tokens, adaptive, places, lease.
 -- ARGV: mailbox, place in the line (0 = none yet), call, owner, run, model, role, tokens,
 --   ceiling (1e-9 USD), lifetime (us), max_inflight, max_rpm, max_tpm (0 = none),
---   max cost (1e-9 USD, -1 = none), first adaptive limit, longest wait (us).
--- Returns {'admitted'}, {'stopped', stop}, {'exhausted', committed}, or
+--   max cost (1e-9 USD, -1 = none), first adaptive limit, longest wait (us), holder of the lease.
+-- Returns {'admitted'}, {'stopped', stop}, {'lost'}, {'exhausted', committed}, or
 --   {'wait', us, place}: ask again then, or when the mailbox says so.
 -- Rates by GCRA: one number says when everything admitted so far is paid off at the allowed rate;
 -- a call may leave while that lies no further ahead than the burst.
@@ -29,6 +29,11 @@ end
 local state = redis.call('MGET', KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12])
 if state[1] then
   return {'stopped', state[1]}
+end
+local holder = redis.call('GET', KEYS[15])
+if holder and holder ~= ARGV[17] then
+  -- Another worker has the group in hand, or its step is over: paying here too would be paying twice.
+  return {'lost'}
 end
 
 if held then

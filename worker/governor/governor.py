@@ -9,14 +9,14 @@ reserved before it leaves.
 import asyncio
 import json
 import logging
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared.keys import RunKeys
 from shared.messages import Limits
+from worker.governor.finishing import Finishing
 from worker.governor.keys import AccountKeys, LedgerKeys
 from worker.governor.scripts import Scripts
 from worker.governor.tickets import (
@@ -27,8 +27,10 @@ from worker.governor.tickets import (
     Stop,
     Stopped,
     Ticket,
+    Withdrawn,
 )
 from worker.governor.waiting import Line, WaitingRoom
+from worker.slots import Commit
 
 #: Calls at once to a model of which nothing is known; doubled while all goes well.
 FIRST_LIMIT = 4
@@ -41,8 +43,8 @@ LONGEST_PAUSE_S = 3600.0
 WITHDRAW_S = 1.0
 
 NUSD = 1_000_000_000
+STOPPING = "this worker is stopping"
 
-Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 
@@ -59,34 +61,53 @@ class Governor:
         self._keys = AccountKeys(account)
         self._scripts = Scripts(redis)
         self._room = WaitingRoom(redis, self._keys)
-        self._unfinished: set[asyncio.Task[Any]] = set()
+        self._work = Finishing()
+        self._clocks: set[asyncio.Timeout] = set()
+        self._draining = False
 
     async def admit(self, ticket: Ticket, limits: Limits, deadline: float) -> None:
         """Wait until the call may leave. From here on its caller owes a ``settle``, also when it
         is cancelled: else permit and dollars are held for ``ticket.lifetime_s``.
 
         ``deadline`` is in the loop's time. Raises Stopped if the run has a stop, now or while this
-        waits, and OutOfTime at the deadline; then, as after a cancellation, nothing is held.
+        waits, Withdrawn if the group's lease is another's or this worker drains, and OutOfTime at
+        the deadline; then, as after a cancellation, nothing is held.
         """
+        if self._draining:
+            raise Withdrawn(STOPPING)
+        clock = asyncio.timeout_at(deadline)
         try:
-            async with asyncio.timeout_at(deadline) as clock:
+            async with clock:
+                self._clocks.add(clock)
                 async with self._room.head(ticket.run, ticket.model) as line:
                     await self._take_turn(line, ticket, limits)
         except TimeoutError:
             if clock.expired():
-                raise OutOfTime from None
+                raise (Withdrawn(STOPPING) if self._draining else OutOfTime) from None
             raise
+        finally:
+            self._clocks.discard(clock)
 
-    async def settle(self, ticket: Ticket, settlement: Settlement) -> str | None:
+    def drain(self) -> None:
+        """Admit no more calls: who waits hears it now. Those that have left are settled as ever."""
+        self._draining = True
+        for clock in self._clocks:
+            if not clock.expired():
+                clock.reschedule(0)
+
+    async def settle(
+        self, ticket: Ticket, settlement: Settlement, commit: Commit | None = None
+    ) -> str | None:
         """Give the permit back and book the money; a second time changes nothing.
 
-        Returns why the circuit breaker tripped, once, if this answer was one reject too many: the
-        caller then stops the run. A cancellation does not keep the settlement from being booked.
+        What ``commit`` keeps is kept by the same script, so that neither is there without the
+        other. Returns why the circuit breaker tripped, once, if this answer was one reject too
+        many: the caller then stops the run. A cancellation does not keep it from being booked.
         """
         cost = settlement.cost_nusd
         verdict = {None: "fine", "": "none"}.get(settlement.fault, "reject")
         ledger = LedgerKeys(ticket.run)
-        settling = self._finish(
+        settling = self._work.begin(
             self._scripts.settle(
                 keys=[
                     *self._call_keys(ticket),
@@ -95,6 +116,7 @@ class Governor:
                     self._keys.adaptive(ticket.model),
                     ledger.verdicts,
                     ledger.tripped,
+                    *(commit.keys if commit else []),
                 ],
                 args=[
                     ticket.call,
@@ -110,6 +132,7 @@ class Governor:
                     verdict,
                     settlement.fault or "",
                     FIRST_LIMIT,
+                    *(commit.args if commit else []),
                 ],
             )
         )
@@ -124,7 +147,7 @@ class Governor:
         """
         ledger = self._ledger_keys(run)
         resolving = self._scripts.resolve(keys=ledger, args=[role, call, max(0, cost_nusd)])
-        return bool(await asyncio.shield(self._finish(resolving)))
+        return bool(await asyncio.shield(self._work.begin(resolving)))
 
     async def pause(self, scope: Scope, model: str, wait_s: float) -> None:
         """No call of the scope leaves for ``wait_s`` seconds, an hour at most; a longer one stays.
@@ -155,26 +178,28 @@ class Governor:
     async def aclose(self) -> None:
         """Finish what is under way; nobody waits any more. The client stays open."""
         await self._room.aclose()
-        await asyncio.gather(*self._unfinished, return_exceptions=True)
+        await self._work.all_done()
 
     async def _take_turn(self, line: Line, ticket: Ticket, limits: Limits) -> None:
         place = "0"
         asking: asyncio.Future[Any] | None = None
         try:
             while True:
-                asking = self._finish(self._ask(line, ticket, limits, place))
+                asking = self._work.begin(self._ask(line, ticket, limits, place))
                 answer, *rest = await asyncio.shield(asking)
                 if answer == "admitted":
                     return
                 if answer == "stopped":
                     raise Stopped(**json.loads(rest[0]))
+                if answer == "lost":
+                    raise Withdrawn("the group is in other hands")
                 if answer == "exhausted":
                     await self._stop_at_budget(ticket, limits, int(rest[0]))
                 wait_us, place = rest
                 await self._room.sleep(line, int(wait_us) / 1e6)
         except BaseException:
             # Whether the last ask was granted is not known here: the script withdraws either.
-            withdrawing = self._finish(self._withdraw(line, ticket, asking))
+            withdrawing = self._work.begin(self._withdraw(line, ticket, asking))
             await asyncio.wait({withdrawing}, timeout=WITHDRAW_S)
             raise
 
@@ -190,6 +215,7 @@ class Governor:
                 self._keys.tokens,
                 self._keys.adaptive(ticket.model),
                 self._keys.places,
+                ticket.lease,
             ],
             args=[
                 line.mailbox,
@@ -208,6 +234,7 @@ class Governor:
                 -1 if max_cost is None else round(max_cost * NUSD),
                 FIRST_LIMIT,
                 int(LONGEST_WAIT_S * 1e6),
+                ticket.holder,
             ],
         )
 
@@ -254,19 +281,6 @@ class Governor:
         """What every script about a call gets first, in the order that the Lua files name."""
         permits = [self._keys.permits, self._keys.model_permits(ticket.model)]
         return [*self._ledger_keys(ticket.run), self._keys.line, *permits]
-
-    def _finish(self, work: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
-        """Run to the end, whatever happens to who waits for it."""
-        task = asyncio.create_task(work)
-        self._unfinished.add(task)
-        task.add_done_callback(self._forget)
-        return task
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._unfinished.discard(task)
-        # Whoever waited for it may be gone: asyncio must not report the error as never read.
-        if not task.cancelled():
-            task.exception()
 
 
 def _breaker_reason(name: str, times: int, rejects: int, answers: int) -> str:

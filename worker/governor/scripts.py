@@ -5,6 +5,8 @@ from importlib.resources import files
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
+from worker.slots import lua
+
 
 def _text(*names: str) -> str:
     """The files one after the other: what several scripts share comes first."""
@@ -20,7 +22,8 @@ class Scripts:
             return redis.register_script(_text(*names))
 
         self.admit = script("ledger", "line", "admit")
-        self.settle = script("ledger", "line", "settle")
+        # An answer and its money are one: the settlement keeps both.
+        self.settle = redis.register_script(lua("commit") + _text("ledger", "line", "settle"))
         self.withdraw = script("ledger", "line", "withdraw")
         self.resolve = script("ledger", "resolve")
         self.pause = script("pause")

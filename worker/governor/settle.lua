@@ -1,11 +1,16 @@
 -- A call ended: give its permit back, book its money, correct its tokens, learn from it.
 -- KEYS: money, expiries, reservations, doubts, line, permits, permits of the model,
---   stop, tokens, adaptive, verdicts, tripped; beside adaptive its levels, under the same name.
+--   stop, tokens, adaptive, verdicts, tripped; beside adaptive its levels, under the same name;
+--   and where there is a result to keep, those of commit.lua.
 -- ARGV: call, owner, run, model, role, cost (1e-9 USD, '' = unknown), estimate (1e-9 USD), billed,
 --   tokens ('' = unknown), throttled (1 or 0), verdict (fine, reject, none), name of the reject,
---   first adaptive limit.
+--   first adaptive limit; and those of commit.lua.
 -- Returns nothing, or {name, its rejects, rejects, answers} when the circuit breaker trips.
 -- A call without a reservation was settled before: nothing changes.
+if #KEYS > 12 then
+  commit(13, 14)
+end
+
 local call, owner, run, model, role = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local throttled, verdict = ARGV[10] == '1', ARGV[11]
 

@@ -22,6 +22,9 @@ class Ticket(NamedTuple):
     ceiling_nusd: int
     #: Seconds after which permit and reservation belong to a dead worker. Longer than a call lasts.
     lifetime_s: float
+    #: The lease of the group that the call belongs to, and who must hold it when the call leaves.
+    lease: str = ""
+    holder: str = ""
 
 
 class Settlement(NamedTuple):
@@ -58,6 +61,10 @@ class Stopped(Exception):
 
     def __str__(self) -> str:
         return self.stop.sentence
+
+
+class Withdrawn(Exception):
+    """The call is not made here: its group is in other hands, or this worker stops."""
 
 
 class OutOfTime(Exception):

@@ -2,8 +2,11 @@
 
 import time
 
+from shared.keys import slot_field
 from shared.messages import Completion, GenerateJob, SlotPrompt
-from worker.calls import Ask, Caller, Role
+from worker.calls import Ask, Caller, Reply, Role
+from worker.failures import ProviderFailure
+from worker.slots import Commit, Held
 from worker.wire.replies import GENERATED, generated_and_quality
 from worker.wire.requests import chat_body
 
@@ -14,10 +17,11 @@ class OpenRouterProvider:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    async def complete(self, prompt: SlotPrompt, job: GenerateJob) -> Completion:
-        """Ask the model; what it wrote and its own estimate of the quality, if it gave one.
+    async def complete(self, prompt: SlotPrompt, job: GenerateJob, held: Held) -> None:
+        """Ask the model, and commit what it wrote and its own estimate of the quality, if any.
 
-        Raises ProviderFailure without an answer, Stopped when the whole run must stop.
+        Raises ProviderFailure without an answer, Stopped when the whole run must stop, Withdrawn
+        when the slot is no longer this worker's to do.
         """
         started = time.monotonic()
         call = f"{job.run}/s{job.step:03d}/{job.group}/k{prompt.slot}/generate"
@@ -31,20 +35,32 @@ class OpenRouterProvider:
             openrouter=job.sampling.dialect == "openrouter",
         )
         role: Role = "eval" if job.purpose == "eval" else "generate"
-        reply = await self._caller.ask(Ask(call, job.run, role, body, job.sampling, job.limits))
-        answer = reply.answer
-        text, quality = generated_and_quality(answer.text, wanted_structured=True)
-        return Completion(
-            slot=prompt.slot,
-            text=text,
-            quality=quality,
-            model=answer.model or job.sampling.model,
-            provider=answer.provider or "unknown",
-            finish_reason=answer.finish_reason,
-            native_finish_reason=answer.native_finish_reason,
-            prompt_tokens=answer.prompt_tokens or 0,
-            completion_tokens=answer.completion_tokens or 0,
-            cost_usd=reply.cost_usd,
-            seconds=time.monotonic() - started,
-            attempts=reply.attempts,
-        )
+
+        def keep(outcome: Reply | ProviderFailure) -> Commit:
+            field = slot_field("generate", prompt.slot)
+            if isinstance(outcome, ProviderFailure):
+                return held.commit({field: outcome.of_slot(prompt.slot)})
+            seconds = time.monotonic() - started
+            completion = _completion(prompt.slot, job.sampling.model, outcome, seconds)
+            return held.commit({field: completion})
+
+        await self._caller.ask(Ask(call, role, body, job.sampling, job.limits, held), keep)
+
+
+def _completion(slot: int, asked: str, reply: Reply, seconds: float) -> Completion:
+    answer = reply.answer
+    text, quality = generated_and_quality(answer.text, wanted_structured=True)
+    return Completion(
+        slot=slot,
+        text=text,
+        quality=quality,
+        model=answer.model or asked,
+        provider=answer.provider or "unknown",
+        finish_reason=answer.finish_reason,
+        native_finish_reason=answer.native_finish_reason,
+        prompt_tokens=answer.prompt_tokens or 0,
+        completion_tokens=answer.completion_tokens or 0,
+        cost_usd=reply.cost_usd,
+        seconds=seconds,
+        attempts=reply.attempts,
+    )

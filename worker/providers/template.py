@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from shared.messages import Completion, GenerateJob, SlotPrompt
+from worker.slots import Held
 
 
 class TemplateProvider:
@@ -13,7 +14,7 @@ class TemplateProvider:
     chose, so a run on it shows the whole loop at work and says nothing about any model.
     """
 
-    async def complete(self, prompt: SlotPrompt, job: GenerateJob) -> Completion:
+    async def complete(self, prompt: SlotPrompt, job: GenerateJob, held: Held) -> Completion:
         """Return the draft after ``latency_s`` seconds. Never fails; costs nothing.
 
         It does not judge itself (``quality`` is None) and counts words as tokens.

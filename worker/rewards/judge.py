@@ -12,9 +12,17 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from shared.messages import ChatMessage, Completion, FailureKind, Sampling, ScoreJob
-from worker.calls import Ask, Caller, Role
+from shared.messages import (
+    ChatMessage,
+    Completion,
+    FailureKind,
+    JudgeAnswer,
+    Sampling,
+    ScoreJob,
+)
+from worker.calls import Ask, Caller, Reply, Role
 from worker.failures import ProviderFailure
+from worker.slots import Commit, Held
 from worker.wire.replies import JUDGEMENT, judged
 from worker.wire.requests import chat_body
 
@@ -57,8 +65,11 @@ def judge(judged: float | None) -> float:
     return judged
 
 
-async def judge_completion(caller: Caller, job: ScoreJob, completion: Completion) -> Verdicts:
-    """Ask every judge of the job. An empty text is worth 0 and no call.
+async def judge_completion(
+    caller: Caller, job: ScoreJob, completion: Completion, held: Held
+) -> Verdicts:
+    """Ask every judge of the job, but none for what it has answered already. An empty text is worth
+    0 and no call.
 
     Raises ProviderFailure if any judge has no score in the end: the reward is then missing.
     """
@@ -68,7 +79,7 @@ async def judge_completion(caller: Caller, job: ScoreJob, completion: Completion
     if _chosen(job, completion.slot):
         rounds.append("rejudge")
     asked = [
-        _score(caller, job, completion, sampling, number, which)
+        _score(caller, job, completion, held, sampling, f"{which}{number}")
         for which in rounds
         for number, sampling in enumerate(job.judges)
     ]
@@ -119,39 +130,64 @@ async def _score(
     caller: Caller,
     job: ScoreJob,
     completion: Completion,
+    held: Held,
     sampling: Sampling,
-    number: int,
-    which: Round,
+    name: str,
 ) -> _Scored:
     """One judge's score, asked once more if the first answer holds none."""
     messages: Sequence[ChatMessage] = judge_messages(job, completion)
-    role: Role = "eval" if job.purpose == "eval" else "judge"
-    name = f"{job.run}/s{job.step:03d}/{job.group}/k{completion.slot}/{which}{number}"
     cost: float | None = 0.0
-    for turn in ("", "/again"):
-        call = name + turn
-        body = chat_body(
-            messages,
-            sampling,
-            rollout=call,
-            run=job.run,
-            seed=None,
-            schema=JUDGEMENT,
-            openrouter=sampling.dialect == "openrouter",
-        )
-        reply = await caller.ask(Ask(call, job.run, role, body, sampling, job.limits))
-        cost = None if cost is None or reply.cost_usd is None else cost + reply.cost_usd
-        judgement = judged(reply.answer.text)
+    for turn in (name, f"{name}/again"):
+        answer = await _answer(caller, job, messages, held, sampling, completion.slot, turn)
+        cost = None if cost is None or answer.cost_usd is None else cost + answer.cost_usd
+        judgement = judged(answer.text)
         if judgement is not None:
-            return _Scored(judgement.score, cost, bool(turn))
+            return _Scored(judgement.score, cost, turn != name)
         messages = (
             *messages,
-            ChatMessage(role="assistant", content=reply.answer.text),
+            ChatMessage(role="assistant", content=answer.text),
             ChatMessage(role="user", content=ASK_AGAIN),
         )
     raise ProviderFailure(
         FailureKind.NO_SCORE, f"the judge {sampling.model} gave no valid score, asked twice", 2
     )
+
+
+async def _answer(
+    caller: Caller,
+    job: ScoreJob,
+    messages: Sequence[ChatMessage],
+    held: Held,
+    sampling: Sampling,
+    slot: int,
+    turn: str,
+) -> JudgeAnswer:
+    """What the judge says in this turn: found where it was kept, or asked and kept."""
+    field = f"{turn}:{slot}"
+    if kept := held.slots.get(field):
+        return JudgeAnswer.model_validate(json.loads(kept)[1])
+    call = f"{job.run}/s{job.step:03d}/{job.group}/k{slot}/{turn}"
+    body = chat_body(
+        messages,
+        sampling,
+        rollout=call,
+        run=job.run,
+        seed=None,
+        schema=JUDGEMENT,
+        openrouter=sampling.dialect == "openrouter",
+    )
+
+    def keep(outcome: Reply | ProviderFailure) -> Commit | None:
+        if isinstance(outcome, ProviderFailure):
+            return None
+        return held.commit({field: _kept(slot, outcome)})
+
+    role: Role = "eval" if job.purpose == "eval" else "judge"
+    return _kept(slot, await caller.ask(Ask(call, role, body, sampling, job.limits, held), keep))
+
+
+def _kept(slot: int, reply: Reply) -> JudgeAnswer:
+    return JudgeAnswer(slot=slot, text=reply.answer.text, cost_usd=reply.cost_usd)
 
 
 def _chosen(job: ScoreJob, slot: int) -> bool:

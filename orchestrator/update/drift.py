@@ -1,0 +1,87 @@
+"""A silent change of the world: batches whose residuals the past says are too large.
+
+    T = sum_g e_g' C_g^-1 e_g        e = y - z mean        C = s2 I + z V z', within the group
+    F = T / nu        nu = sum (G - 1)        against nu and N - known degrees of freedom
+    Z = Paulson's cube root of F: about standard normal while the world stays
+    suspicion <- max(0, suspicion + Z - 1/2)        a change if it exceeds ``SURE``
+
+Every batch is foretold from the sums before it: when a hosted model is replaced, its rewards stop
+following them. A sharp policy repeats itself, so one batch shows little of a change: suspicion adds
+up (CUSUM). After a change the past keeps ``KEPT`` of its weight, little enough that the new world
+decides within a batch. A world that stays is forgotten about once in 10,000 updates, so no memory
+has to fade on suspicion (``gamma`` = 1). What parts do not explain counts as noise: only more of it
+is noticed.
+
+Sources: Paulson 1942; Page 1954 (CUSUM); Basseville & Nikiforov 1993 (tests on innovations). Left
+out: finding when it changed (the sums cannot be taken apart).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from orchestrator.rollouts import FloatArray
+from orchestrator.update.belief import Belief
+
+#: Suspicion beyond which it is no chance; what a batch must exceed to add to it.
+SURE, SLACK = 8.0, 0.5
+#: Weight of the past after a change.
+KEPT = 0.02
+#: Degrees of freedom that the noise must have before it is trusted.
+LEAST_FREEDOM = 24.0
+
+
+class Centred(NamedTuple):
+    """A group against its mean: score (G, d) and reward (G,)."""
+
+    scores: FloatArray
+    rewards: FloatArray
+
+
+class Watch(NamedTuple):
+    """What the solver remembers of its suspicion."""
+
+    suspicion: float
+    #: Changes found so far, and whether this step found one.
+    drifts: float
+    changed: bool = False
+
+    def after(self, belief: Belief, groups: Sequence[Centred]) -> "Watch":
+        """With groups that the belief, from before them, foretells."""
+        if belief.freedom < LEAST_FREEDOM:
+            return Watch(self.suspicion, self.drifts)
+        grown = max(0.0, self.suspicion + surprise(belief, groups) - SLACK)
+        if grown > SURE:
+            return Watch(0.0, self.drifts + 1, changed=True)
+        return Watch(grown, self.drifts)
+
+    def state(self) -> Mapping[str, FloatArray]:
+        """What ``watched`` reads."""
+        return {"suspicion": np.array(self.suspicion), "drifts": np.array(self.drifts)}
+
+
+def watched(state: Mapping[str, FloatArray]) -> Watch:
+    """The watch of a domain's state; without any suspicion at the start."""
+    zero = np.zeros(())
+    return Watch(float(state.get("suspicion", zero)), float(state.get("drifts", zero)))
+
+
+def surprise(belief: Belief, groups: Sequence[Centred]) -> float:
+    """Z of the groups under the belief from before them."""
+    mean_d = belief.mean_from(np.zeros(len(belief.moved)))
+    total, degrees = 0.0, 0
+    for group in groups:
+        error_G = group.rewards - group.scores @ mean_d
+        spread_GG = group.scores @ belief.inverse @ group.scores.T + np.eye(len(error_G))
+        total += float(error_G @ np.linalg.solve(spread_GG, error_G)) / belief.noise
+        degrees += len(error_G) - 1
+    return paulson(total / degrees, degrees, belief.freedom)
+
+
+def paulson(ratio: float, upper: float, lower: float) -> float:
+    """A value of the F distribution as one of the standard normal, about."""
+    a, b = 2 / (9 * upper), 2 / (9 * lower)
+    root = ratio ** (1 / 3)
+    return float(((1 - b) * root - (1 - a)) / math.sqrt(b * root**2 + a))

@@ -1,0 +1,172 @@
+"""Every learner by name: the setting in use, and all settings that tuning could choose from.
+
+Each was tuned on the tuning seeds alone (``tuning.py``), by the deployed policy's mean fraction
+over E1 to E4 after 64, 256 and 1,024 calls; the table uses other seeds.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+from orchestrator.algorithm import Algorithm, Clipped, Natural
+from orchestrator.space import Space
+from tests.benchmarks.learning.bdpl import Bdpl, BdplKnobs
+from tests.benchmarks.learning.learner import Batches, Learner, Recipe
+from tests.benchmarks.learning.ours import Ours
+from tests.benchmarks.learning.search import CrossEntropy, CrossEntropyKnobs, RandomSearch
+from tests.benchmarks.learning.seed import SeedUpdate
+from tests.benchmarks.learning.thompson import LinearThompson, ThompsonKnobs
+from tests.benchmarks.learning.tpe import Tpe, TpeKnobs
+
+#: Eight prompts of eight slots throughout, as a run has them; or two until 256 calls are made.
+WHOLE, GROWING = Batches(8, few=8), Batches(8, few=2)
+BATCHES: Mapping[str, Batches] = {"64": WHOLE, "16": GROWING}
+ONE_PROMPT = Batches(1, few=1)
+
+
+class Entry(NamedTuple):
+    """A learner of the table."""
+
+    label: str
+    #: Every setting that tuning could choose, by name.
+    settings: Mapping[str, Recipe]
+    #: The one that it chose.
+    chosen: str
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.settings[self.chosen]
+
+
+def _settings(
+    learner: Callable[[Any, Space, int], Learner], knobs: Iterable[Any], batches: Iterable[str]
+) -> Mapping[str, Recipe]:
+    """Every combination of knobs and batches, named by what differs from the default."""
+    return {
+        f"{_words(one)}, first {size}": Recipe(partial(learner, one), BATCHES[size])
+        for one in knobs
+        for size in batches
+    }
+
+
+def _words(knobs: Any) -> str:
+    if isinstance(knobs, Natural | Clipped):
+        held = knobs.model_dump(exclude_defaults=True)
+        held.pop("solver", None)
+    else:
+        held = knobs._asdict()
+    return (
+        " ".join(
+            f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
+            for key, value in held.items()
+        )
+        or "defaults"
+    )
+
+
+def _clipped(optimizer: str, rates: Iterable[float], passes: Iterable[int]) -> list[Algorithm]:
+    return [
+        Clipped.model_validate(
+            {"optimizer": optimizer, "learning_rate": rate, "num_iterations": count}
+        )
+        for rate in rates
+        for count in passes
+    ]
+
+
+def _seed_update(space: Space, seed: int) -> SeedUpdate:
+    return SeedUpdate(space, seed)
+
+
+#: TRL 0.2x GRPOConfig: learning_rate 1e-6, epsilon 0.2, beta 0, num_iterations 1, scale by group,
+#: Adam; its linear decay to 0 and max_grad_norm 1 would only slow what does not move.
+TRL = Clipped(learning_rate=1e-6, num_iterations=1, epsilon_high=0.2, entropy_coef=0.0)
+RATES_ADAM, RATES_SGD = (0.1, 0.2, 0.5, 1.0), (5.0, 10.0, 20.0, 40.0)
+
+LEARNERS: Mapping[str, Entry] = {
+    "natural": Entry(
+        "ours: natural",
+        _settings(
+            Ours,
+            [
+                Natural(spread=spread, max_pairs=pairs)
+                for spread in (1.0, 1.4)
+                for pairs in (0, 400)
+            ],
+            BATCHES,
+        ),
+        "defaults, first 16",
+    ),
+    "natural-temperature": Entry(
+        "ours: natural, exploration by temperature",
+        _settings(
+            Ours,
+            [
+                Natural(exploration="temperature", temperature_scale=scale, gamma=gamma)
+                for scale in (0.3, 0.5)
+                for gamma in (0.95, 1.0)
+            ],
+            BATCHES,
+        ),
+        "exploration=temperature, first 16",
+    ),
+    "grpo-adam": Entry(
+        "ours: clipped GRPO, tuned Adam",
+        _settings(Ours, _clipped("adam", RATES_ADAM, (1, 10)), BATCHES),
+        "defaults, first 64",
+    ),
+    "grpo-sgd": Entry(
+        "ours: clipped GRPO, tuned SGD",
+        _settings(Ours, _clipped("sgd", RATES_SGD, (1, 4)), BATCHES),
+        "learning_rate=20 optimizer=sgd num_iterations=1, first 64",
+    ),
+    "grpo-trl": Entry(
+        "GRPO, TRL's defaults", {"as shipped": Recipe(partial(Ours, TRL), ONE_PROMPT)}, "as shipped"
+    ),
+    "seed": Entry(
+        "the seed's update, batch 64", {"as shipped": Recipe(_seed_update, WHOLE)}, "as shipped"
+    ),
+    "bdpl": Entry(
+        "BDPL",
+        _settings(Bdpl, [BdplKnobs(rate) for rate in (0.003, 0.01, 0.02, 0.05)], BATCHES),
+        "learning_rate=0.01, first 64",
+    ),
+    "tpe": Entry(
+        "Optuna TPE, one by one",
+        {
+            f"{_words(knobs)}": Recipe(partial(Tpe, knobs), ONE_PROMPT)
+            for knobs in (
+                TpeKnobs(1, True),
+                TpeKnobs(1, False),
+                TpeKnobs(4, True),
+                TpeKnobs(4, False),
+            )
+        },
+        "calls_per_action=1 multivariate=True",
+    ),
+    "random": Entry("random search", {"no setting": Recipe(RandomSearch, WHOLE)}, "no setting"),
+    "cem": Entry(
+        "cross-entropy method",
+        _settings(
+            CrossEntropy,
+            [CrossEntropyKnobs(elite, rate) for elite in (0.1, 0.2, 0.3) for rate in (0.3, 0.6)],
+            BATCHES,
+        ),
+        "elite=0.2 rate=0.6, first 64",
+    ),
+    "thompson": Entry(
+        "linear Thompson sampling",
+        _settings(
+            LinearThompson, [ThompsonKnobs(spread) for spread in (0.3, 0.5, 0.7, 1.0, 1.4)], BATCHES
+        ),
+        "spread=1, first 16",
+    ),
+}
+
+
+def missing(name: str) -> str | None:
+    """Why a learner cannot run here; None if it can."""
+    if name == "tpe" and find_spec("optuna") is None:
+        return "Optuna is not installed: pip install -e '.[bench]'"
+    return None

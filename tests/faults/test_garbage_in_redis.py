@@ -1,0 +1,133 @@
+"""Garbage in a run's keys: the resume falls back on the checkpoint, or says which key and why."""
+
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from redis import Redis
+
+from orchestrator.embedded import connect
+from shared.keys import WORKERS, RunKeys
+from tests.processes import wait_until
+from tests.running import SMALL, Ended, metrics, orchestrator, run_directories, started
+from tests.working import keys_of, worker_process
+
+
+class Stopped(NamedTuple):
+    """A run that was stopped on a given server, and what the server knew of it."""
+
+    run: Path
+    url: str
+    redis: Redis
+    values: dict[str, bytes]
+
+    @property
+    def keys(self) -> RunKeys:
+        return RunKeys(self.run.name)
+
+
+def slots_of_step_3(redis: Redis, run: str) -> list[str]:
+    """The keys with results of the step that was broken off."""
+    return [key for key in keys_of(redis, run) if ":slots:3:" in key]
+
+
+@pytest.fixture(scope="module")
+def stopped(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stopped]:
+    folder, url = tmp_path_factory.mktemp("stopped"), f"{server}/3"
+    with connect(url) as redis, worker_process(url, folder, "resident"):
+        slow = (*SMALL, "--no-live", "--set=template_latency_s=0.2", f"--redis={url}")
+        with started("run", *slow, cwd=folder) as command:
+            run = command.await_step(folder, 2)
+            wait_until(lambda: slots_of_step_3(redis, run.name), 5, "in the middle of step 3")
+            command.process.send_signal(signal.SIGINT)
+            assert command.end(20).code == 130
+        with Redis.from_url(url) as raw:
+            values = {key: raw.dump(key) for key in sorted(keys_of(redis, run.name))}
+        yield Stopped(run, url, redis, values)
+
+
+def put_back(stopped: Stopped, folder: Path) -> None:
+    """The server and a copy of the run directory as they were when the run had stopped."""
+    if left := keys_of(stopped.redis, stopped.run.name):
+        stopped.redis.delete(*left)
+    for key, value in stopped.values.items():
+        stopped.redis.restore(key, 0, value, replace=True)
+    stopped.redis.delete(stopped.keys.fence)
+    shutil.copytree(stopped.run, folder / "runs" / stopped.run.name)
+
+
+def anything_but_a_hash(redis: Redis, key: str) -> None:
+    redis.delete(key)
+    redis.set(key, "garbage")
+
+
+FALLS_BACK: dict[str, Callable[[Redis, RunKeys], object]] = {
+    "head is no number": lambda r, k: r.hset(k.head, "version", "garbage"),
+    "head is of another type": lambda r, k: anything_but_a_hash(r, k.head),
+    "weights are no JSON": lambda r, k: [r.hset(k.weights, v, "{") for v in r.hkeys(k.weights)],
+    "weights are other JSON": lambda r, k: [
+        r.hset(k.weights, v, '{"version": 1, "domains": {"x": 1}}') for v in r.hkeys(k.weights)
+    ],
+    "weights are of another type": lambda r, k: anything_but_a_hash(r, k.weights),
+    "slots hold garbage": lambda r, k: [
+        r.hset(key, field, "garbage")
+        for key in slots_of_step_3(r, k.run)
+        for field in ("generate:0", "score:0", "generate:x")
+    ],
+    "a worker of another world": lambda r, _: r.zadd(WORKERS, {"garbage": r.time()[0]}),
+    "news of nothing": lambda r, k: r.xadd(k.events, {"garbage": "1"}),
+    "the stop is garbage": lambda r, k: r.set(k.stop, "garbage"),
+}
+
+
+@pytest.mark.parametrize("spoil", FALLS_BACK.values(), ids=FALLS_BACK.keys())
+def test_a_resume_falls_back_on_what_can_be_read(
+    stopped: Stopped,
+    workplace: Path,
+    small_run: Ended,
+    spoil: Callable[[Redis, RunKeys], object],
+) -> None:
+    put_back(stopped, workplace)
+    spoil(stopped.redis, stopped.keys)
+
+    resumed = orchestrator(
+        "run", "--resume", stopped.run.name, f"--redis={stopped.url}", cwd=workplace
+    )
+
+    assert resumed.code == 0, resumed.err
+    (run,) = run_directories(workplace)
+    assert (run / "policy.json").read_bytes() == small_run.policy
+    assert [row["step"] for row in metrics(run)] == [1, 2, 3, 4]
+
+
+NAMED: dict[str, tuple[Callable[[Redis, RunKeys], object], str]] = {
+    "money is no number": (lambda r, k: r.hset(k.money, "spent:eval", "x"), "is no ledger"),
+    "a fence without end": (lambda r, k: r.set(k.fence, "garbage"), "is owned by somebody"),
+    "events are of another type": (
+        lambda r, k: anything_but_a_hash(r, k.events),
+        "Redis failed during the step (ResponseError",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "words"), NAMED.values(), ids=NAMED.keys())
+def test_what_nothing_can_stand_in_for_is_named(
+    stopped: Stopped,
+    workplace: Path,
+    spoil: Callable[[Redis, RunKeys], object],
+    words: str,
+) -> None:
+    put_back(stopped, workplace)
+    spoil(stopped.redis, stopped.keys)
+
+    resumed = orchestrator(
+        "run", "--resume", stopped.run.name, f"--redis={stopped.url}", cwd=workplace
+    )
+
+    assert resumed.code in {1, 3}
+    assert "Traceback" not in resumed.err
+    assert words in resumed.err
+    assert len(metrics(workplace / "runs" / stopped.run.name)) == 2, "what was done is kept"

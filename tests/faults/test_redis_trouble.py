@@ -1,0 +1,200 @@
+"""Redis that is slow, restarts, refuses or forgets: a run waits and goes on, or stops resumable."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from orchestrator.data import BUILTIN_TRAIN
+from tests.proxy import Proxy, proxying
+from tests.running import (
+    SMALL,
+    Ended,
+    Started,
+    json_lines,
+    metrics,
+    only_run,
+    orchestrator,
+    started,
+)
+from tests.working import worker_process
+
+pytestmark = pytest.mark.timeout(120)
+
+#: Slow enough to be caught in the middle.
+SLOW = (*SMALL, "--set=template_latency_s=0.3", "--no-live")
+
+
+@contextmanager
+def disturbed(url: str, folder: Path) -> Iterator[tuple[Started, Proxy]]:
+    """A run with two workers on a given server, all of them behind a proxy."""
+    with ExitStack() as stack:
+        proxy = stack.enter_context(proxying(url))
+        for name in ("first", "second"):
+            stack.enter_context(worker_process(proxy.url, folder, name))
+        run = started("run", f"--redis={proxy.url}", *SLOW, cwd=folder)
+        yield stack.enter_context(run), proxy
+
+
+def assert_as_if_undisturbed(command: Started, folder: Path, twin: Ended) -> None:
+    how = command.end(60)
+    assert how.code == 0, how.err
+    assert "Traceback" not in how.err
+    assert Ended(how, folder).policy == twin.policy
+    assert [row["step"] for row in metrics(only_run(folder))] == [1, 2, 3, 4]
+    rows = json_lines((only_run(folder) / "rollouts.jsonl").read_text("utf-8"))
+    ids = {(row["purpose"], row["step"], row["group"], row["slot"]) for row in rows}
+    assert len(ids) == len(rows)
+
+
+def test_a_server_200_ms_away_costs_time_and_nothing_else(
+    empty_url: str, workplace: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # A task is a dozen commands one after the other, so a worker takes one in some seconds.
+    few = ("--steps=1", "--set=batch_size=1", "--set=eval_samples=1", "--no-live")
+    near, ends = tmp_path_factory.mktemp("near"), []
+    for folder in (near, workplace):
+        lines = BUILTIN_TRAIN.read_text(encoding="utf-8").splitlines(keepends=True)
+        (folder / "train.jsonl").write_text("".join(lines[:4]))
+        (folder / "heldout.jsonl").write_text("".join(lines[4:5]))
+    data = ("--data=train.jsonl", "--heldout=heldout.jsonl")
+    ends.append(orchestrator("run", *data, *few, cwd=near))
+
+    with proxying(empty_url) as proxy, worker_process(proxy.url, workplace, "far"):
+        proxy.latency_s = 0.1
+        url = f"--redis={proxy.url}"
+        ends.append(orchestrator("run", url, *data, *few, cwd=workplace, timeout_s=90))
+
+    assert [(how.code, "Traceback" in how.err) for how in ends] == [(0, False)] * 2, ends
+    assert Ended(ends[0], near).policy == Ended(ends[1], workplace).policy
+
+
+def test_connections_that_are_cut_in_the_middle_are_made_again(
+    empty_url: str, workplace: Path, small_run: Ended
+) -> None:
+    with disturbed(empty_url, workplace) as (command, proxy):
+        command.await_words("  plan ")
+        for _ in range(8):
+            time.sleep(0.35)
+            proxy.cut()
+
+        assert_as_if_undisturbed(command, workplace, small_run)
+        assert proxy.cuts > 20
+
+
+def test_a_server_that_pauses_as_in_a_failover_is_waited_for(
+    empty_url: str, empty_redis: Redis, workplace: Path, small_run: Ended
+) -> None:
+    with disturbed(empty_url, workplace) as (command, _):
+        command.await_step(workplace, 1)
+        # Longer than leases and heartbeats live.
+        empty_redis.client_pause(8_500)
+
+        assert_as_if_undisturbed(command, workplace, small_run)
+
+
+def test_a_server_whose_memory_is_full_for_a_while_is_waited_for(
+    empty_url: str, empty_redis: Redis, workplace: Path, small_run: Ended
+) -> None:
+    with disturbed(empty_url, workplace) as (command, _):
+        command.await_step(workplace, 1)
+        with full_memory(empty_redis):
+            before = len(metrics(only_run(workplace)))
+            time.sleep(3)
+            assert len(metrics(only_run(workplace))) <= before + 1
+
+        assert_as_if_undisturbed(command, workplace, small_run)
+
+
+@contextmanager
+def full_memory(redis: Redis) -> Iterator[None]:
+    redis.config_set("maxmemory", "1mb")
+    try:
+        yield
+    finally:
+        redis.config_set("maxmemory", "0")
+
+
+def test_a_server_that_is_wiped_stops_the_run_and_the_resume_goes_on_from_the_checkpoint(
+    empty_url: str, empty_redis: Redis, workplace: Path, small_run: Ended
+) -> None:
+    with disturbed(empty_url, workplace) as (command, proxy):
+        run = command.await_step(workplace, 1)
+
+        empty_redis.flushdb()
+
+        stopped = command.end(30)
+        assert stopped.code == 3, stopped.err
+        assert f"Redis knows nothing of run {run.name} any more" in stopped.err
+        assert f"resume  orchestrator run --resume {run.name}" in stopped.err
+
+        resumed = orchestrator(
+            "run", "--resume", run.name, f"--redis={proxy.url}", cwd=workplace, name="resumed"
+        )
+
+    assert resumed.code == 0, resumed.err
+    assert Ended(resumed, workplace).policy == small_run.policy
+    assert [row["step"] for row in metrics(run)] == [1, 2, 3, 4]
+
+
+def test_all_workers_gone_is_a_sentence_and_the_run_goes_on_when_they_are_back(
+    empty_url: str, workplace: Path, small_run: Ended
+) -> None:
+    options = (f"--redis={empty_url}", *SLOW, "--set=worker_grace_s=3")
+    with (
+        worker_process(empty_url, workplace, "only") as only,
+        started("run", *options, cwd=workplace) as command,
+    ):
+        run = command.await_step(workplace, 1)
+        only.process.kill()
+        only.process.wait()
+        began = time.monotonic()
+
+        stopped = command.end(60)
+
+        # Its heartbeat counts for 8 s, then come the 3 s of grace.
+        assert time.monotonic() - began < 20
+    assert stopped.code == 3
+    assert "no worker has been alive for 3 s; start some with: orchestrator worker" in stopped.err
+    with worker_process(empty_url, workplace, "heir"):
+        resumed = orchestrator(
+            "run", "--resume", run.name, f"--redis={empty_url}", cwd=workplace, name="resumed"
+        )
+    assert resumed.code == 0, resumed.err
+    assert Ended(resumed, workplace).policy == small_run.policy
+
+
+def test_a_slot_that_never_answers_does_not_hold_up_its_step(
+    empty_url: str, empty_redis: Redis, workplace: Path
+) -> None:
+    """A step closes at its deadline with what has come."""
+    with worker_process(empty_url, workplace, "only"):
+        options = (*SLOW, "--set=step_deadline_s=2")
+        with started("run", f"--redis={empty_url}", *options, cwd=workplace) as command:
+            command.await_words("  plan ")
+            holding = threading.Thread(target=hold_one_group_of_step_2, args=(empty_redis,))
+            holding.start()
+            how = command.end(60)
+            holding.join()
+
+    assert how.code == 0, how.err
+    rows = json_lines((only_run(workplace) / "rollouts.jsonl").read_text("utf-8"))
+    failed = [row for row in rows if row["failure"]]
+    assert {(row["step"], row["failure"]["kind"]) for row in failed} == {(2, "deadline")}
+    assert len({row["group"] for row in failed}) == 1
+    trained = [row for row in rows if row["step"] == 2 and row["advantage"] is not None]
+    assert trained
+
+
+def hold_one_group_of_step_2(redis: Redis) -> None:
+    """Take the lease of its scoring while it is being generated, and never let go."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        for job in redis.scan_iter("cgrpo:*:job:2:*:score", count=1000):
+            lease = str(job).replace(":job:", ":lease:")
+            if redis.set(lease, "a worker that hangs", nx=True, ex=60):
+                return

@@ -1,0 +1,118 @@
+"""The learning benchmark measures what it says: fractions, crossings, and worlds that hide nothing."""
+
+import math
+
+import numpy as np
+import pytest
+
+from orchestrator.rollouts import Action
+from orchestrator.space import Space
+from tests.benchmarks.learning import plot, table
+from tests.benchmarks.learning.environments import environment
+from tests.benchmarks.learning.learner import Batches, Curve, Recipe, learn
+from tests.benchmarks.learning.learners import LEARNERS
+from tests.benchmarks.learning.search import RandomSearch
+from tests.benchmarks.learning.world import every_action, uniform_law
+
+
+class Oracle(RandomSearch):
+    """Deploys the best action of its world from the start."""
+
+    answer: Action
+
+    def deployed(self) -> Action:
+        return self.answer
+
+
+@pytest.mark.parametrize("name", ["E1", "E2", "E4"])
+def test_best_and_start_are_those_of_all_actions(name: str) -> None:
+    (world,) = environment(name, 3).worlds
+    actions = list(every_action(world.space))
+    value_A = world.value(actions)
+    assert world.best == pytest.approx(value_A.max())
+    assert world.start == pytest.approx(uniform_law(world.space, actions) @ value_A)
+    assert uniform_law(world.space, actions).sum() == pytest.approx(1)
+
+
+def test_the_sparse_worlds_best_and_start_agree_with_what_it_answers() -> None:
+    (world,) = environment("E3", 3).worlds
+    drawn = RandomSearch(world.space, 1).ask(0, range(400))
+    value_A = world.value([action for actions in drawn for action in actions])
+    assert value_A.mean() == pytest.approx(world.start, abs=0.03)
+    assert value_A.max() < world.best
+
+
+def test_rewards_are_the_value_the_offset_and_noise() -> None:
+    (world,) = environment("E1", 3).worlds
+    action = next(every_action(world.space))
+    rewards = world.reward(5, [action] * 4000, np.random.default_rng(1))
+    expected = float(world.value([action])[0]) + world.offset(5)
+    assert rewards.mean() == pytest.approx(expected, abs=0.05)
+    assert rewards.std() == pytest.approx(0.5, abs=0.05)
+    assert len({world.offset(prompt) for prompt in range(64)}) == 64
+
+
+def variance(name: str) -> float:
+    (world,) = environment(name, 4).worlds
+    actions = list(every_action(world.space))
+    law_R, value_R = uniform_law(world.space, actions), world.value(actions)
+    return float(law_R @ (value_R - law_R @ value_R) ** 2)
+
+
+def test_the_interactions_are_as_strong_as_the_main_effects() -> None:
+    """Two parts of variance 1, whose covariance is small."""
+    assert variance("E1") == pytest.approx(1.0)
+    assert 1.5 < variance("E2") < 2.5
+
+
+def test_the_best_action_is_worth_one_and_the_start_nothing() -> None:
+    place = environment("E1", 3)
+    (world,) = place.worlds
+    actions = list(every_action(world.space))
+    answer = actions[int(np.argmax(world.value(actions)))]
+
+    def make(space: Space, seed: int) -> Oracle:
+        oracle = Oracle(space, seed)
+        oracle.answer = answer
+        return oracle
+
+    curve = learn(Recipe(make, Batches(8, few=2)), place, 0, 320, (64,))
+    assert curve.calls_C[:3] == [0, 16, 32]
+    assert curve.calls_C[-1] == 320
+    assert curve.deployed_C[0] == 0
+    assert curve.deployed_C[1:] == pytest.approx([1.0] * (len(curve.calls_C) - 1))
+    assert curve.explored == {64: None}
+
+
+def test_a_learner_that_learns_ends_higher_than_the_uniform_policy() -> None:
+    curve = learn(LEARNERS["natural"].recipe, environment("E1", 1001), 1001, 128, (64, 128))
+    assert curve.deployed_C[-1] > 0.8
+    first, last = curve.explored[64], curve.explored[128]
+    assert first is not None
+    assert last is not None
+    assert 0.2 < first < last
+
+
+def test_calls_to_the_target_lie_on_the_line_between_two_updates() -> None:
+    assert table.crossing([0, 64, 128], np.array([0.0, 0.8, 1.0])) == pytest.approx(96)
+    assert table.crossing([0, 64, 128], np.array([0.0, 0.8, 0.89])) is None
+
+
+def test_an_interval_is_students() -> None:
+    found = table.estimate(np.array([1.0, 2.0, 3.0]))
+    assert found.mean == 2.0
+    assert found.half == pytest.approx(4.30 / math.sqrt(3))
+    assert table.estimate(np.array([1.0])).half == math.inf
+
+
+def test_the_table_and_the_plot_name_every_learner_and_say_never() -> None:
+    curve = Curve([0, 64], [0.0, 0.5], {64: None})
+    rows = [table.row("E1", name, [curve, curve]) for name in ("tpe", "random")]
+    labels = {"tpe": "T & P", "random": "random"}
+    text = table.text(rows, labels)
+    assert "| T & P | never | 0.500 ±0.000 |" in text
+    assert "T &amp; P" in plot.svg(rows, labels)
+
+
+def test_every_learners_chosen_setting_is_one_of_its_settings() -> None:
+    assert [name for name, entry in LEARNERS.items() if entry.chosen not in entry.settings] == []
