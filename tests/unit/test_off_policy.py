@@ -9,6 +9,7 @@ from orchestrator import off_policy, policy, replay
 from orchestrator.algorithm import Natural
 from orchestrator.off_policy import MIN_ESS, Estimate, Overlap, Target
 from orchestrator.rollouts import Example, Group, Params
+from orchestrator.stored_run import Batch
 from tests.simulated import DOMAIN, NOTHING, SPACE, Simulated, World, fresh, simulate
 
 WORLD = World(
@@ -33,12 +34,14 @@ SPACES = {DOMAIN: SPACE}
 
 def learning(seed: int, world: World = WORLD) -> Simulated:
     """A run that changes its policy from step to step, not too fast."""
-    return simulate(world, seed, steps=8, knobs=Natural(temperature_scale=2.0))
+    return simulate(
+        world, seed, steps=8, knobs=Natural(exploration="temperature", temperature_scale=2.0)
+    )
 
 
-def apart(groups: tuple[Group, ...]) -> list[Group]:
-    """The groups, each with an example of its own."""
-    return [replace(g, example=Example(f"{g.id}-{g.step}", "text")) for g in groups]
+def apart(group: Group) -> Group:
+    """The group with an example of its own."""
+    return replace(group, example=Example(f"{group.id}-{group.step}", "text"))
 
 
 def right(found: Estimate, truth: float) -> tuple[bool, bool]:
@@ -113,9 +116,9 @@ def test_a_policy_judged_by_its_own_rollouts_is_praised_for_luck_unless_cross_fi
     own, crossed = [], []
     for seed in range(25):
         run = simulate(world, seed, steps=8, batch=8)
-        groups = apart(run.groups)
-        naive = off_policy.estimate(groups, {DOMAIN: Target(run.params)}, SPACES)
-        fitted = replay.cross_fitted(groups, fresh(), Natural(), SPACES)
+        batches = [Batch(n, tuple(map(apart, groups))) for n, groups in run.batches]
+        naive = off_policy.estimate(replay.flat(batches), {DOMAIN: Target(run.params)}, SPACES)
+        fitted = replay.cross_fitted(batches, fresh(), Natural(), SPACES)
         assert naive is not None
         assert fitted is not None
         own.append(right(naive, 0.5)[1])
