@@ -149,11 +149,6 @@ class RunConfig(Knobs):
     def _rewards_fit(self) -> Self:
         _check_names("reward_funcs", self.reward_funcs)
         _check_names("eval_metrics", self.eval_metrics)
-        if doubled := sorted(set(self.eval_metrics) & set(self.rewards())):
-            raise ValueError(
-                f"eval_metrics names {doubled[0]!r}, which is in the reward; it would measure what"
-                " is trained on"
-            )
         names = self.reward_funcs or tuple(self._defaults())
         if len(self.reward_weights) not in {0, len(names)}:
             raise ValueError(
@@ -162,6 +157,11 @@ class RunConfig(Knobs):
             )
         if self.reward_weights and not any(self.reward_weights):
             raise ValueError("reward_weights are all 0; at least one part must count")
+        if doubled := sorted(set(self.eval_metrics) & set(self.rewards())):
+            raise ValueError(
+                f"eval_metrics names {doubled[0]!r}, which is in the reward; it would measure what"
+                " is trained on"
+            )
         if stray := sorted(set(self.reward_options) - {*self.rewards(), *self.eval_metrics}):
             raise ValueError(f"reward_options for {stray[0]!r}, which is no part of the reward")
         return self

@@ -26,8 +26,8 @@ from shared.messages import Completion, Failure, Reward
 TICK_S = 1.0
 #: Ticks that a group may be in nobody's hands before it is submitted again.
 BARE_TICKS = 2
-#: Ticks that a group may wait in a queue that is not empty until it is submitted again, doubled each
-#: time: its task may be lost among others. A task too many finds nothing to do.
+#: Ticks that a group may wait in a queue that is not empty, before it is submitted again; doubled
+#: each time. Its task may be lost among others, and a task too many finds nothing to do.
 UNSEEN_TICKS = 10
 #: Milliseconds that one read of the stream waits for news.
 BLOCK_MS = 250

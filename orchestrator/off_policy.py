@@ -71,7 +71,9 @@ class Overlap(NamedTuple):
     def too_thin(self) -> str | None:
         """Why nothing can be said; None if something can."""
         stray = MAX_STRAY / math.sqrt(max(self.ess, 1.0))
-        if self.ess < MIN_ESS or self.largest_share > MAX_SHARE:
+        if self.largest_share > MAX_SHARE:
+            return f"one rollout alone has {self.largest_share:.0%} of all weight"
+        if self.ess < MIN_ESS:
             return (
                 f"only {self.ess:.0f} of {self.rollouts} rollouts count (at least {MIN_ESS:.0f}"
                 " are needed)"
@@ -159,10 +161,13 @@ def _mean(one: Interval, other: Interval) -> Interval:
 
 
 def _interval(value: float, beyond_P: FloatArray, share_P: FloatArray) -> Interval:
-    """A weighted mean over groups, with Student's t at as many groups as the weights are worth."""
+    """A weighted mean over groups, with Student's t at as many groups as the weights are worth.
+
+    The error is the jackknife's, a little wide for few groups (MacKinnon & White 1985).
+    """
     total = max(float(share_P.sum()), 1e-300)
     worth = total**2 / max(float(share_P @ share_P), 1e-300)
-    error = math.sqrt(float(beyond_P @ beyond_P) * worth / max(worth - 1, 1e-9)) / total
+    error = math.sqrt(float(beyond_P @ beyond_P)) / total * worth / max(worth - 1, 1e-9)
     return t_interval(value, error, math.floor(worth) - 1)
 
 
@@ -178,11 +183,10 @@ def overlap(weighted_R: FloatArray, h_R: FloatArray) -> Overlap:
 def _scored(groups: Sequence[Group], target: Target, space: Space, offset: int) -> _Scored:
     actions = [[r.action for r in group.survivors()] for group in groups]
     group_R = np.repeat(np.arange(len(groups)), [len(own) for own in actions])
-    rho_R = np.concatenate(
-        [_weights(group, own, target, space) for group, own in zip(groups, actions, strict=True)]
-    )
+    flat = [action for own in actions for action in own]
+    rho_R = _weights(groups, group_R, flat, target, space)
     reward_R = np.concatenate([group.rewards() for group in groups])
-    stat_Rd = _statistics([action for own in actions for action in own], space)
+    stat_Rd = _statistics(flat, space)
     w_Rd = _cross_fitted(groups, stat_Rd, reward_R, group_R)
     expected_d = _expected(target, space)
     gain_R = np.einsum("Rd,Rd->R", w_Rd, stat_Rd)
@@ -218,13 +222,25 @@ def _precisions(groups: Sequence[Group], target: Target, space: Space) -> FloatA
     return np.array([by_version[group.policy_version] for group in groups])
 
 
-def _weights(group: Group, actions: Sequence[Action], target: Target, space: Space) -> FloatArray:
-    acted_G = policy.log_prob(group.acted, space, actions)
+def _weights(
+    groups: Sequence[Group],
+    group_R: "np.typing.NDArray[np.int64]",
+    actions: Sequence[Action],
+    target: Target,
+    space: Space,
+) -> FloatArray:
+    """rho, (R,): the probability under the target by that under the version that acted."""
+    acted_R = np.empty(len(actions))
+    version_R = np.array([group.policy_version for group in groups])[group_R]
+    params = {group.policy_version: group.acted for group in groups}
+    for version, acted in params.items():
+        rows = np.flatnonzero(version_R == version)
+        acted_R[rows] = policy.log_prob(acted, space, [actions[row] for row in rows.tolist()])
     if target.greedy:
         best = policy.greedy(target.params, space)
-        same_G = np.array([action == best for action in actions])
-        return np.asarray(np.where(same_G, np.exp(-acted_G), 0.0))
-    return np.asarray(np.exp(policy.log_prob(target.params, space, actions) - acted_G))
+        same_R = np.array([action == best for action in actions])
+        return np.asarray(np.where(same_R, np.exp(-acted_R), 0.0))
+    return np.asarray(np.exp(policy.log_prob(target.params, space, actions) - acted_R))
 
 
 def _statistics(actions: Sequence[Action], space: Space) -> FloatArray:

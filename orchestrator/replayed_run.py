@@ -15,16 +15,18 @@ from orchestrator.inputs import Inputs, prepare
 from orchestrator.metrics import step_metrics
 from orchestrator.off_policy import Estimate, Target, estimate
 from orchestrator.policy_file import policy_document, read_params
-from orchestrator.replay import Replayed, cross_fitted, replay, rewarded, targets
+from orchestrator.replay import Replayed, cross_fitted, flat, replay, rewarded, targets
 from orchestrator.rollouts import Group, StepReport, Weights
 from orchestrator.run_directory import RunDirectory
 from orchestrator.store import encode_weights
-from orchestrator.stored_run import StoredRun, with_copies
+from orchestrator.stored_run import Batch, StoredRun, with_copies
 from orchestrator.trackers.files import Files
-from shared.errors import UsageError
+from shared.errors import GateFailed, UsageError
 
 #: What may differ from the stored run: all else would have changed its rollouts.
 MAY_CHANGE = ("reward_funcs", "reward_weights", "algorithm", "name")
+
+REDRAWN = "with duplicate_actions = redraw its actions were not drawn by the policy's own law"
 
 
 class Replay(NamedTuple):
@@ -34,8 +36,13 @@ class Replay(NamedTuple):
     #: With the changed config.
     inputs: Inputs
     #: With the rewards of that config.
-    groups: tuple[Group, ...]
+    batches: tuple[Batch, ...]
     steps: tuple[Replayed, ...]
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The batches' groups."""
+        return flat(self.batches)
 
     @property
     def weights(self) -> Weights:
@@ -46,14 +53,14 @@ class Replay(NamedTuple):
 def train_again(stored: StoredRun, settings: Sequence[str]) -> Replay:
     """Every update again under ``key=value`` settings. Raises UsageError for other keys."""
     inputs = prepare(changed_config(stored, settings))
-    groups = stored.groups
+    batches = stored.batches
     if inputs.rewards != stored.inputs.rewards:
-        groups = rewarded(groups, inputs.rewards)
+        batches = rewarded(batches, inputs.rewards)
     algorithm = inputs.config.algorithm
-    steps = tuple(replay(groups, stored.start, algorithm, inputs.spaces))
+    steps = tuple(replay(batches, stored.start, algorithm, inputs.spaces))
     if not steps:
         raise UsageError(f"{stored.directory.path}: rollouts.jsonl holds no training rollout")
-    return Replay(stored, inputs, groups, steps)
+    return Replay(stored, inputs, batches, steps)
 
 
 def changed_config(stored: StoredRun, settings: Sequence[str]) -> RunConfig:
@@ -112,23 +119,32 @@ def values(again: Replay, greedy: bool = False) -> list[Value]:
     """What the initial policy earns, and those of the run's own training and of the replay's.
 
     Both trainings are judged cross-fitted, under the replay's reward. ``greedy`` judges the best
-    action alone, as deployed: the rollouts seldom hold it often enough.
+    action alone, as deployed: the rollouts seldom hold it often enough. Nothing if actions were
+    drawn anew: they were not drawn by the policy's own law.
     """
+    if again.stored.inputs.config.duplicate_actions == "redraw":
+        return []
     start, spaces = again.stored.start, again.inputs.spaces
     own, new = again.stored.inputs.config.algorithm, again.inputs.config.algorithm
     # The run's own training has the rewards of then, and is judged by those of now.
     now = partial(rewarded, terms=again.inputs.rewards)
-    ours = again.stored.groups
+    ours = again.stored.batches
     return [
         Value("initial policy", estimate(again.groups, targets(start), spaces)),
         Value("trained as it was", cross_fitted(ours, start, own, spaces, greedy, now)),
-        Value("trained like this", cross_fitted(again.groups, start, new, spaces, greedy)),
+        Value("trained like this", cross_fitted(again.batches, start, new, spaces, greedy)),
     ]
 
 
 def value_of(again: Replay, path: Path, greedy: bool = False) -> Value:
-    """What the policy of a file earns. Raises UsageError for the run's own policy."""
+    """What the policy of a file earns.
+
+    Raises UsageError for the run's own policy, GateFailed if actions were drawn anew.
+    """
     params = read_params(path, again.inputs)
+    if again.stored.inputs.config.duplicate_actions == "redraw":
+        raise GateFailed(f"{path}: no estimate from the rollouts of"
+                         f" {again.stored.directory.name}: {REDRAWN}")  # fmt: skip
     for trained in (again.stored.now, again.weights):
         domains = trained.domains
         if all(np.array_equal(params[n].flat(), domains[n].params.flat()) for n in params):

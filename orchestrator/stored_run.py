@@ -26,16 +26,27 @@ Acted = Mapping[tuple[int, str], Params]
 ROUNDING = 1e-9
 
 
+class Batch(NamedTuple):
+    """The groups that one update used, whichever step they were drawn in."""
+
+    update: int
+    groups: tuple[Group, ...]
+
+
 class StoredRun(NamedTuple):
     """A run as its directory has it."""
 
     directory: RunDirectory
     inputs: Inputs
-    #: Every training group, in the order of steps and rows.
-    groups: tuple[Group, ...]
+    batches: tuple[Batch, ...]
     start: Weights
     #: After the newest step.
     now: Weights
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Every training group that an update used, in order."""
+        return tuple(group for batch in self.batches for group in batch.groups)
 
 
 def stored_config(directory: RunDirectory) -> RunConfig:
@@ -83,50 +94,57 @@ def stored_run(directory: RunDirectory) -> StoredRun:
     return StoredRun(
         directory,
         inputs,
-        stored_groups(directory, inputs),
+        stored_batches(directory, inputs),
         initial_weights(inputs),
         decode_weights(newest[1]["weights"]),
     )
 
 
-def stored_groups(directory: RunDirectory, inputs: Inputs) -> tuple[Group, ...]:
-    """Every training group of a run. Raises UsageError for rows that do not fit together."""
+def stored_batches(directory: RunDirectory, inputs: Inputs) -> tuple[Batch, ...]:
+    """What each update of a run used. Raises UsageError for rows that do not fit together."""
     try:
         acted = {
             (int(row["policy_version"]), str(row["domain"])): decode_params(row["params"])
             for row in directory.lines("policies.jsonl")
         }
-        groups = tuple(_groups(directory, inputs, acted))
-        _check(groups, inputs)
+        batches = tuple(_batches(directory, inputs, acted))
+        _check([group for batch in batches for group in batch.groups], inputs)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(
             f"{directory.path}: rollouts.jsonl and policies.jsonl do not fit together"
             f" ({type(error).__name__}: {error}); they are read only as the run wrote them"
         ) from None
-    return groups
+    return batches
 
 
-def _groups(directory: RunDirectory, inputs: Inputs, acted: Acted) -> Iterator[Group]:
-    rows: dict[tuple[int, str], dict[int, Row]] = {}
+def _batches(directory: RunDirectory, inputs: Inputs, acted: Acted) -> Iterator[Batch]:
+    rows: dict[int, dict[tuple[int, str], dict[int, Row]]] = {}
     for row in directory.lines("rollouts.jsonl"):
-        if row["purpose"] == "train":
-            rows.setdefault((row["step"], row["group"]), {})[row["slot"]] = row
-    places = {name: _Places(domain.concepts, domain.features) for name, domain in
-              inputs.domains.items()}  # fmt: skip
-    for (step, name), slots in rows.items():
-        first = next(iter(slots.values()))
-        domain, version = first["domain"], first["policy_version"]
-        # Drawn ahead, it joined a later update, which may hold the same prompt of another batch.
-        update = first.get("update", step)
-        yield Group(
-            id=name if update == step else f"{name}@{step}",
-            step=update,
-            example=Example(first["example"], first["prompt"]),
-            domain=domain,
-            policy_version=version,
-            acted=acted[version, domain],
-            rollouts=tuple(_rollout(slots[slot], places[domain]) for slot in sorted(slots)),
+        # What came too late for the update was kept, and not used.
+        late = row["purpose"] == "train" and (
+            row["update"] - 1 - row["policy_version"] > inputs.config.max_staleness
         )
+        if row["purpose"] == "train" and not late:
+            groups = rows.setdefault(row["update"], {})
+            groups.setdefault((row["step"], row["group"]), {})[row["slot"]] = row
+    domains = inputs.domains.items()
+    places = {name: _Places(domain.concepts, domain.features) for name, domain in domains}
+    for update, groups in rows.items():
+        yield Batch(update, tuple(_group(slots, places, acted) for slots in groups.values()))
+
+
+def _group(slots: Mapping[int, Row], places: Mapping[str, "_Places"], acted: Acted) -> Group:
+    first = next(iter(slots.values()))
+    domain, version = first["domain"], first["policy_version"]
+    return Group(
+        id=first["group"],
+        step=first["step"],
+        example=Example(first["example"], first["prompt"]),
+        domain=domain,
+        policy_version=version,
+        acted=acted[version, domain],
+        rollouts=tuple(_rollout(slots[slot], places[domain]) for slot in sorted(slots)),
+    )
 
 
 class _Places:

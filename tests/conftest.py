@@ -1,6 +1,5 @@
 """A real server and a real worker for the tests that ask for them."""
 
-
 import os
 
 # Before numpy is loaded: exact sums must not depend on how many threads a product was split over.

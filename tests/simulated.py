@@ -1,13 +1,14 @@
 """A world whose true rewards are known, and whole runs in it without queue, worker or model."""
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from orchestrator import advantages, policy, update
 from orchestrator.algorithm import Algorithm, Natural
+from orchestrator.replay import flat
 from orchestrator.rollouts import (
     Action,
     DomainWeights,
@@ -19,6 +20,7 @@ from orchestrator.rollouts import (
     Weights,
 )
 from orchestrator.space import Space
+from orchestrator.stored_run import Batch
 from shared.messages import Completion, Reward
 
 DOMAIN = "physics"
@@ -77,8 +79,12 @@ class World:
 class Simulated:
     """A run that has ended."""
 
-    groups: tuple[Group, ...]
+    batches: tuple[Batch, ...]
     weights: Weights
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        return flat(self.batches)
 
     @property
     def params(self) -> Params:
@@ -115,15 +121,15 @@ def simulate(
     """A whole run."""
     algorithm = knobs or Natural()
     source = np.random.default_rng(seed)
-    weights, groups = fresh(), list[Group]()
+    weights, batches = fresh(), list[Batch]()
     for step in range(1, steps + 1):
         acted = weights.domains[DOMAIN].params
         names = [f"e{i}" for i in range(batch)]
         drawn = [draw(world, acted, weights.version, seed, step, n, size, source) for n in names]
         scored = advantages.assign(drawn, algorithm)
         weights, _ = update.step(weights, scored, algorithm, {DOMAIN: SPACE})
-        groups += scored
-    return Simulated(tuple(groups), weights)
+        batches.append(Batch(step, scored))
+    return Simulated(tuple(batches), weights)
 
 
 def draw(
@@ -162,25 +168,6 @@ def rollout(
     text = " ".join(["word"] * int(source.integers(20, 80)))
     completion = Completion(slot=slot, text=text, model="simulated", provider="test")
     return Rollout(slot, action, log_prob, completion=completion, reward=reward)
-
-
-def reweighted(groups: Sequence[Group], weights: Mapping[str, float]) -> list[Group]:
-    """The groups with the rewards that these weights give."""
-    total = sum(weights.values())
-
-    def changed(reward: Reward) -> Reward:
-        value = sum(w * reward.parts[name] for name, w in weights.items()) / total
-        return reward.model_copy(update={"value": value})
-
-    return [
-        replace(
-            group,
-            rollouts=tuple(
-                replace(r, reward=changed(r.reward)) for r in group.rollouts if r.reward
-            ),
-        )
-        for group in groups
-    ]
 
 
 def held_out(

@@ -61,3 +61,11 @@ def resolve_options(options: Mapping[str, Any]) -> "Resolved":
     environment = [("model", OPENROUTER_MODEL, model)] if model else []
     settings = map(parse_setting, options["settings"])
     return resolve(options["configs"], [*environment, *settings, *flags])
+
+
+def shown_path(path: Path) -> str:
+    """A path from the folder where this process was started, if it lies below it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli.options import shown_path
+
 if TYPE_CHECKING:
     from orchestrator.replayed_run import Replay, Value
 
@@ -60,7 +62,7 @@ def replay(
     else:
         directory = keep(again)
         keep_result(directory, found)
-        place, at = f"{directory.path}/policy.json", {"run": str(directory.path)}
+        place, at = f"{shown_path(directory.path)}/policy.json", {"run": str(directory.path)}
     if as_json:
         click.echo(json.dumps({**at, **found}))
         return

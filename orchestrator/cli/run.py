@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from orchestrator.cli.options import given, resolve_options, settings_options
+from orchestrator.cli.options import given, resolve_options, settings_options, shown_path
 
 if TYPE_CHECKING:
     from orchestrator.config_files import Resolved
@@ -164,7 +164,7 @@ def _play(session: "Session", server: str | None, shown: Shown) -> None:
     if shown.as_json:
         click.echo(json.dumps({"event": "done", "run": str(directory.path), **found}))
         return
-    for line in lines(inputs, found, _shown_path(directory.path)):
+    for line in lines(inputs, found, shown_path(directory.path)):
         click.echo(line)
 
 
@@ -196,7 +196,7 @@ def _say_stopped(session: "Session", reason: str, as_json: bool) -> None:
         row = {"event": "stopped", "run": str(directory.path), "step": steps, "reason": reason}
         click.echo(json.dumps(row))
     click.echo(
-        f"{reason}; saved step {steps} of {session.inputs.steps} -> {_shown_path(directory.path)}"
+        f"{reason}; saved step {steps} of {session.inputs.steps} -> {shown_path(directory.path)}"
         f"\nresume  orchestrator run --resume {_reference(session)}",
         err=True,
     )
@@ -207,14 +207,7 @@ def _reference(session: "Session") -> str:
     directory = session.directory
     if directory.path.parent.resolve() == Path("runs").resolve():
         return directory.name
-    return shlex.quote(_shown_path(directory.path))
-
-
-def _shown_path(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    return shlex.quote(shown_path(directory.path))
 
 
 @contextmanager

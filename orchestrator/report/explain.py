@@ -11,7 +11,7 @@ from orchestrator.intervals import Interval
 from orchestrator.rollouts import Group, Params
 from orchestrator.run_directory import RunDirectory
 from orchestrator.space import Space
-from orchestrator.stored_run import StoredRun, stored_groups
+from orchestrator.stored_run import StoredRun, stored_batches
 from shared.errors import UsageError
 
 KINDS = ("concept", "template", "feature")
@@ -39,9 +39,10 @@ def explanation(stored: StoredRun) -> dict[str, Any]:
 def instrument(directory: RunDirectory, inputs: Inputs) -> dict[str, Any] | None:
     """How far the reward of a run can be trusted; None if its rollouts cannot be read back."""
     try:
-        groups = stored_groups(directory, inputs)
+        batches = stored_batches(directory, inputs)
     except UsageError:
         return None
+    groups = [group for batch in batches for group in batch.groups]
     return _instrument(inputs, groups, _by_domain(inputs, groups))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.off_policy import Estimate
-from orchestrator.replayed_run import Replay, Value, best_actions, values
+from orchestrator.replayed_run import REDRAWN, Replay, Value, best_actions, values
 from orchestrator.report.explain import words
 from orchestrator.report.summary import move_lines, moves
 
@@ -56,7 +56,10 @@ def lines(again: Replay, found: Mapping[str, Any], policy: str) -> Iterator[str]
     yield f"replayed {found['rollouts']:,} rollouts of {found['replay_of']}"
     yield f"  {found['steps']} updates ({found['solver']}), 0 calls, $0.00   reward: {rewards}"
     yield from move_lines(again.inputs, found["learnt"])
-    yield "  value by the stored rollouts, training judged cross-fitted (95% CI)"
+    if found["off_policy"]:
+        yield "  value by the stored rollouts, training judged cross-fitted (95% CI)"
+    else:
+        yield f"  value    no estimate: {REDRAWN}"
     for row in found["off_policy"]:
         yield from value_lines(row)
     yield f"  policy   {policy}"

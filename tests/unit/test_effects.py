@@ -17,7 +17,7 @@ WORTH = Params(
 )
 WORLD = World(parts={"part": WORTH})
 #: Explores all the time, so that every pair is seen.
-EXPLORING = Natural(temperature_scale=6.0)
+EXPLORING = Natural(exploration="temperature", temperature_scale=6.0, gamma=0.95)
 
 
 def truth() -> list[float]:

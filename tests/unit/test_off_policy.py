@@ -9,6 +9,7 @@ from orchestrator import off_policy, policy, replay
 from orchestrator.algorithm import Natural
 from orchestrator.off_policy import MIN_ESS, Estimate, Overlap, Target
 from orchestrator.rollouts import Example, Group, Params
+from orchestrator.stored_run import Batch
 from tests.simulated import DOMAIN, NOTHING, SPACE, Simulated, World, fresh, simulate
 
 WORLD = World(
@@ -33,12 +34,14 @@ SPACES = {DOMAIN: SPACE}
 
 def learning(seed: int, world: World = WORLD) -> Simulated:
     """A run that changes its policy from step to step, not too fast."""
-    return simulate(world, seed, steps=8, knobs=Natural(temperature_scale=2.0))
+    return simulate(
+        world, seed, steps=8, knobs=Natural(exploration="temperature", temperature_scale=2.0)
+    )
 
 
-def apart(groups: tuple[Group, ...]) -> list[Group]:
-    """The groups, each with an example of its own."""
-    return [replace(g, example=Example(f"{g.id}-{g.step}", "text")) for g in groups]
+def apart(group: Group) -> Group:
+    """The group with an example of its own."""
+    return replace(group, example=Example(f"{group.id}-{group.step}", "text"))
 
 
 def right(found: Estimate, truth: float) -> tuple[bool, bool]:
@@ -48,22 +51,24 @@ def right(found: Estimate, truth: float) -> tuple[bool, bool]:
     )
 
 
-@pytest.mark.parametrize("target", [NOTHING, OTHER], ids=["initial", "other"])
-def test_in_93_of_100_runs_the_true_value_is_within_the_interval(target: Params) -> None:
-    truth, hits, errors = WORLD.value_of(target), [], []
+def test_in_93_of_100_runs_the_true_value_is_within_the_interval() -> None:
+    hits = dict[str, list[tuple[bool, bool]]](initial=[], other=[])
+    errors = dict[str, list[tuple[float, float]]](initial=[], other=[])
     for seed in range(RUNS):
-        found = off_policy.estimate(learning(seed).groups, {DOMAIN: Target(target)}, SPACES)
-        assert found is not None
-        assert found.overlap.too_thin is None
-        hits.append(right(found, truth))
-        errors.append((found.snips.value - truth, found.dr.value - truth))
+        groups = learning(seed).groups
+        for name, target in (("initial", NOTHING), ("other", OTHER)):
+            found = off_policy.estimate(groups, {DOMAIN: Target(target)}, SPACES)
+            truth = WORLD.value_of(target)
+            assert found is not None
+            assert found.overlap.too_thin is None
+            hits[name].append(right(found, truth))
+            errors[name].append((found.snips.value - truth, found.dr.value - truth))
 
-    snips, dr = np.sum(hits, axis=0)
-    assert snips >= 93
-    assert dr >= 93
-    biases, spreads = np.mean(errors, axis=0), np.std(errors, axis=0)
-    assert np.all(np.abs(biases) < 3 * spreads / np.sqrt(RUNS))
-    assert spreads[1] < spreads[0]
+    for name in hits:
+        assert np.sum(hits[name], axis=0).min() >= 93, name
+        biases, spreads = np.mean(errors[name], axis=0), np.std(errors[name], axis=0)
+        assert np.all(np.abs(biases) < 3 * spreads / np.sqrt(RUNS))
+        assert spreads[1] < spreads[0]
 
 
 def test_the_acting_policy_itself_has_weights_of_exactly_1() -> None:
@@ -87,7 +92,7 @@ def test_what_was_never_tried_is_refused() -> None:
     never = off_policy.estimate(acted, {DOMAIN: Target(sharp)}, SPACES)
 
     assert few is not None
-    assert "rollouts count" in str(few.overlap.too_thin)
+    assert few.overlap.too_thin is not None
     assert never is not None
     assert never.overlap.too_thin is not None
     assert off_policy.estimate(groups[:1], {DOMAIN: Target(NOTHING)}, SPACES) is None
@@ -99,7 +104,7 @@ def test_what_was_never_tried_is_refused() -> None:
         (Overlap(1000, 400.0, 1.05, 0.01), None),
         (Overlap(1000, MIN_ESS - 1, 1.0, 0.03), "only 49 of 1000 rollouts count"),
         (Overlap(1000, 400.0, 0.7, 0.01), "hardly ever tried"),
-        (Overlap(1000, 80.0, 1.0, 0.2), "only 80 of 1000 rollouts count"),
+        (Overlap(1000, 80.0, 1.0, 0.2), "one rollout alone has 20% of all weight"),
     ],
 )
 def test_a_refusal_says_why(overlap: Overlap, words: str | None) -> None:
@@ -109,11 +114,11 @@ def test_a_refusal_says_why(overlap: Overlap, words: str | None) -> None:
 def test_a_policy_judged_by_its_own_rollouts_is_praised_for_luck_unless_cross_fitted() -> None:
     world = World(noise=0.2)
     own, crossed = [], []
-    for seed in range(40):
+    for seed in range(25):
         run = simulate(world, seed, steps=8, batch=8)
-        groups = apart(run.groups)
-        naive = off_policy.estimate(groups, {DOMAIN: Target(run.params)}, SPACES)
-        fitted = replay.cross_fitted(groups, fresh(), Natural(), SPACES)
+        batches = [Batch(n, tuple(map(apart, groups))) for n, groups in run.batches]
+        naive = off_policy.estimate(replay.flat(batches), {DOMAIN: Target(run.params)}, SPACES)
+        fitted = replay.cross_fitted(batches, fresh(), Natural(), SPACES)
         assert naive is not None
         assert fitted is not None
         own.append(right(naive, 0.5)[1])
@@ -121,7 +126,7 @@ def test_a_policy_judged_by_its_own_rollouts_is_praised_for_luck_unless_cross_fi
             crossed.append(right(fitted, 0.5)[1])
 
     assert np.mean(own) < 0.8
-    assert len(crossed) > 25
+    assert len(crossed) > 15
     assert np.mean(crossed) >= 0.93
 
 

@@ -28,7 +28,7 @@ def terms(one: float, other: float) -> tuple[RewardTerm, ...]:
 def test_the_same_settings_give_the_same_policy_to_the_last_bit(knobs: Natural | Clipped) -> None:
     run = simulate(world(0.7, 0.3), 5, knobs=knobs)
 
-    again = replay.trained(run.groups, fresh(), knobs, SPACES)
+    again = replay.trained(run.batches, fresh(), knobs, SPACES)
 
     assert again.version == run.weights.version
     assert np.array_equal(again.domains[DOMAIN].params.flat(), run.params.flat())
@@ -39,15 +39,15 @@ def test_other_reward_weights_give_the_policy_of_a_fresh_run_within_noise() -> N
     optimum = max(now.value_of(Params(t, NOTHING.phi, NOTHING.eta)) for t in _sharp_pairs())
     start = now.value_of(NOTHING)
     replayed, anew = [], []
-    for seed in range(20):
+    for seed in range(12):
         stored = simulate(then, seed, steps=10)
-        groups = replay.rewarded(stored.groups, terms(0.3, 0.7))
-        weights = replay.trained(groups, fresh(), Natural(), SPACES)
+        batches = replay.rewarded(stored.batches, terms(0.3, 0.7))
+        weights = replay.trained(batches, fresh(), Natural(), SPACES)
         replayed.append(now.value_of(weights.domains[DOMAIN].params))
         anew.append(now.value_of(simulate(now, 1000 + seed, steps=10).params))
 
     gap = (np.mean(anew) - np.mean(replayed)) / (optimum - start)
-    noise = np.hypot(np.std(anew), np.std(replayed)) / np.sqrt(20) / (optimum - start)
+    noise = np.hypot(np.std(anew), np.std(replayed)) / np.sqrt(12) / (optimum - start)
     assert np.mean(anew) > start + 0.7 * (optimum - start)
     assert abs(gap) < 0.05 + 2 * noise
 
@@ -55,7 +55,7 @@ def test_other_reward_weights_give_the_policy_of_a_fresh_run_within_noise() -> N
 def test_rewards_are_the_weighted_mean_of_the_stored_parts() -> None:
     run = simulate(world(1.0, 1.0), 0, steps=1)
 
-    (group, *_) = replay.rewarded(run.groups, terms(3.0, 1.0))
+    ((_, (group, *_)), *_) = replay.rewarded(run.batches, terms(3.0, 1.0))
 
     for rollout in group.survivors():
         assert rollout.reward is not None
@@ -68,9 +68,9 @@ def test_a_part_that_was_not_recorded_or_no_weight_at_all_is_refused() -> None:
     run = simulate(world(1.0, 1.0), 0, steps=1)
 
     with pytest.raises(UsageError, match="'judge' was not recorded in step 1; recorded are one"):
-        replay.rewarded(run.groups, (RewardTerm(name="judge", weight=1.0),))
+        replay.rewarded(run.batches, (RewardTerm(name="judge", weight=1.0),))
     with pytest.raises(UsageError, match="all 0"):
-        replay.rewarded(run.groups, terms(0.0, 0.0))
+        replay.rewarded(run.batches, terms(0.0, 0.0))
 
 
 def _sharp_pairs() -> list[np.ndarray]:
