@@ -91,7 +91,7 @@ LEARNERS: Mapping[str, Entry] = {
             Ours,
             [
                 Natural(spread=spread, max_pairs=pairs)
-                for spread in (1.0, 1.4)
+                for spread in (1.0, 1.2, 1.4)
                 for pairs in (0, 400)
             ],
             BATCHES,
@@ -160,7 +160,7 @@ LEARNERS: Mapping[str, Entry] = {
         _settings(
             LinearThompson, [ThompsonKnobs(spread) for spread in (0.3, 0.5, 0.7, 1.0, 1.4)], BATCHES
         ),
-        "spread=1, first 16",
+        "spread=0.7, first 16",
     ),
 }
 
