@@ -33,6 +33,8 @@ class Entry(NamedTuple):
     settings: Mapping[str, Recipe]
     #: The one that it chose.
     chosen: str
+    #: What else was done for it on the tuning seeds, in words.
+    effort: str = ""
 
     @property
     def recipe(self) -> Recipe:
@@ -97,6 +99,7 @@ LEARNERS: Mapping[str, Entry] = {
             BATCHES,
         ),
         "defaults, first 16",
+        "and some 45 variants by hand while it was made",
     ),
     "natural-temperature": Entry(
         "ours: natural, exploration by temperature",
