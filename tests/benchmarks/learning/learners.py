@@ -117,12 +117,12 @@ LEARNERS: Mapping[str, Entry] = {
     "grpo-adam": Entry(
         "ours: clipped GRPO, tuned Adam",
         _settings(Ours, _clipped("adam", RATES_ADAM, (1, 10)), BATCHES),
-        "defaults, first 64",
+        "defaults, first 16",
     ),
     "grpo-sgd": Entry(
         "ours: clipped GRPO, tuned SGD",
         _settings(Ours, _clipped("sgd", RATES_SGD, (1, 4)), BATCHES),
-        "learning_rate=20 optimizer=sgd num_iterations=1, first 64",
+        "learning_rate=5 optimizer=sgd num_iterations=4, first 16",
     ),
     "grpo-trl": Entry(
         "GRPO, TRL's defaults", {"as shipped": Recipe(partial(Ours, TRL), ONE_PROMPT)}, "as shipped"
@@ -133,7 +133,7 @@ LEARNERS: Mapping[str, Entry] = {
     "bdpl": Entry(
         "BDPL",
         _settings(Bdpl, [BdplKnobs(rate) for rate in (0.003, 0.01, 0.02, 0.05)], BATCHES),
-        "learning_rate=0.01, first 64",
+        "learning_rate=0.05, first 64",
     ),
     "tpe": Entry(
         "Optuna TPE, one by one",
