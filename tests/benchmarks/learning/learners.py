@@ -132,7 +132,7 @@ LEARNERS: Mapping[str, Entry] = {
     ),
     "bdpl": Entry(
         "BDPL",
-        _settings(Bdpl, [BdplKnobs(rate) for rate in (0.003, 0.01, 0.02, 0.05)], BATCHES),
+        _settings(Bdpl, [BdplKnobs(rate) for rate in (0.01, 0.02, 0.05, 0.1, 0.2)], BATCHES),
         "learning_rate=0.05, first 64",
     ),
     "tpe": Entry(
