@@ -26,6 +26,9 @@ from shared.messages import Completion, Failure, Reward
 TICK_S = 1.0
 #: Ticks that a group may be in nobody's hands before it is submitted again.
 BARE_TICKS = 2
+#: Ticks that a group may wait in a queue that is not empty, before it is submitted again; doubled
+#: each time. Its task may be lost among others, and a task too many finds nothing to do.
+UNSEEN_TICKS = 10
 #: Milliseconds that one read of the stream waits for news.
 BLOCK_MS = 250
 #: Seconds that the calls in flight have to end after a signal.
@@ -168,8 +171,11 @@ class Dispatcher:
             bare = not leased and (group.leased or not waiting[group.role])
             group.leased = group.leased or leased
             group.bare_ticks = group.bare_ticks + 1 if bare else 0
-            if group.bare_ticks >= BARE_TICKS:
-                group.attempt, group.leased, group.bare_ticks = group.attempt + 1, False, 0
+            group.unseen_ticks = 0 if group.leased else group.unseen_ticks + 1
+            unseen = group.unseen_ticks >= UNSEEN_TICKS * 2 ** (group.attempt - 1)
+            if unseen or group.bare_ticks >= BARE_TICKS:
+                group.attempt, group.leased = group.attempt + 1, False
+                group.bare_ticks = group.unseen_ticks = 0
                 lost.append(group)
         self.resubmitted += len(lost)
         # A server that lost its last second may have lost their jobs too.
@@ -200,8 +206,8 @@ class Dispatcher:
 
     def _advance(self, group: OpenGroup) -> OpenGroup:
         if group.role == "generate" and group.generation_done():
-            group.role, group.attempt = "score", 1
-            group.leased, group.bare_ticks = False, 0
+            group.role, group.attempt, group.leased = "score", 1, False
+            group.bare_ticks = group.unseen_ticks = 0
         return group
 
     def _take_back(self, group: OpenGroup, field_name: str, value: str) -> None:

@@ -65,7 +65,9 @@ class OpenGroup:
     attempt: int = 1
     #: It was seen in a worker's hands since it was last submitted.
     leased: bool = False
+    #: Ticks in a row in nobody's hands and no queue, and ticks since it was submitted unseen.
     bare_ticks: int = 0
+    unseen_ticks: int = 0
     generated: dict[int, Completion | Failure] = field(default_factory=dict)
     scored: dict[int, Reward | Failure] = field(default_factory=dict)
 

@@ -1,6 +1,10 @@
 """A real server and a real worker for the tests that ask for them."""
 
 import os
+
+# Before numpy is loaded: exact sums must not depend on how many threads a product was split over.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import secrets
 from collections.abc import Iterator
 from pathlib import Path

@@ -76,3 +76,25 @@ def test_a_run_whose_last_worker_was_killed_goes_on_when_another_comes(
             collecting.join(30)
 
     assert all(result.reward for result in found["e001"].values())
+
+
+def test_a_task_that_is_lost_in_a_queue_that_is_never_empty_is_submitted_again(
+    empty_url: str, empty_redis: Redis, run_id: str, workplace: Path
+) -> None:
+    found = {}
+    with dispatching(empty_url, run_id) as dispatcher:
+        collecting = threading.Thread(
+            target=lambda: found.update(dispatcher.collect([group_job(run_id)], deadline_s=50))
+        )
+        collecting.start()
+        # Given a task that the broker lost, while another run's waits in the same queue.
+        wait_until(lambda: empty_redis.llen("generate"), 5, "submitted")
+        (lost,) = empty_redis.lrange("generate", 0, -1)
+        empty_redis.lset("generate", 0, str(lost).replace(run_id, "another-run"))
+
+        wait_until(lambda: empty_redis.llen("generate") == 2, 20, "submitted again")
+
+        with worker_process(empty_url, workplace, "only"):
+            collecting.join(20)
+
+    assert all(result.reward for result in found["e001"].values())

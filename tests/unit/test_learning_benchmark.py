@@ -1,4 +1,4 @@
-"""The learning benchmark measures what it says: fractions, crossings, and worlds that hide nothing."""
+"""The learning benchmark measures what it says: fractions, crossings, worlds that hide nothing."""
 
 import math
 
