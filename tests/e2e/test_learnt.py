@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from tests.running import Ended, Finished, json_lines, orchestrator, run_directories
+from tests.running import (
+    SMALL,
+    Ended,
+    Finished,
+    json_lines,
+    only_run,
+    orchestrator,
+    run_directories,
+)
 
 RUN = "small"
 
@@ -112,6 +120,27 @@ def test_a_replay_without_changes_gives_the_policy_to_the_last_bit(
     assert (workplace / "again.json").read_bytes() == (ended / "policy.json").read_bytes()
     assert (found["calls"], found["cost"]["total_usd"]) == (0, 0.0)
     assert run_directories(workplace) == []
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "max_staleness=2",
+        "dynamic_sampling=2",
+        "duplicate_actions=redraw",
+        "algorithm.solver=clipped",
+    ],
+)
+def test_a_replay_takes_the_groups_that_each_update_took(workplace: Path, setting: str) -> None:
+    slow = "--set=template_latency_s=0.01"
+    trained = command(workplace, "run", *SMALL, slow, f"--set={setting}")
+    assert trained.code == 0, trained.err
+
+    found = as_json(workplace, "replay", "latest", "-o", "again.json")
+
+    run = only_run(workplace)
+    assert (workplace / "again.json").read_bytes() == (run / "policy.json").read_bytes()
+    assert bool(found["off_policy"]) == (setting != "duplicate_actions=redraw")
 
 
 def test_a_replay_with_other_weights_is_a_run_directory_of_its_own(

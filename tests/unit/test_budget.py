@@ -85,6 +85,24 @@ def test_each_judge_and_each_second_judgement_counts() -> None:
     assert (again.step_ceiling_usd or 0) > (two.step_ceiling_usd or 0) > (one.step_ceiling_usd or 0)
 
 
+def test_a_judge_that_only_measures_judges_held_out_completions_alone() -> None:
+    judge = (asking(CHEAP),)
+    rewarding, measuring = (
+        planned(asking(CHEAP), judge),
+        planned(asking(CHEAP), judge, eval_metrics=("judge",)),
+    )
+
+    assert measuring.generations == rewarding.generations
+    assert measuring.judgements == rewarding.judgements - 2 * 2 * 4
+    assert measuring.step_ceiling_usd == planned(asking(CHEAP)).step_ceiling_usd
+
+
+def test_the_plain_prompt_is_evaluated_once_where_a_model_writes() -> None:
+    hosted, template = (planned(asking(CHEAP)), planned(None, model=""))
+
+    assert hosted.generations - template.generations == 24
+
+
 def test_a_judge_of_the_template_engines_texts_costs_alone() -> None:
     both, alone = (planned(made, (asking(CHEAP, 200),)) for made in (asking(CHEAP), None))
 
