@@ -16,6 +16,9 @@ import numpy as np
 
 from orchestrator.rollouts import FloatArray, IntArray
 
+#: Log-odds that are no closer than this are brought closer.
+CLOSE = 1e-13
+
 
 class _Tables(NamedTuple):
     """w = exp(logit - shift) (R, n); shift (R,); suffix[r, :, i] = e_r(w[i:]) (k + 1, R, n + 1)."""

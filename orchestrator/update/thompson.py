@@ -93,10 +93,19 @@ def _features(found: Best, space: Space, floor: float) -> FloatArray:
     wanted_m = ((1 - floor) * taken_Fm + floor * uniform_Fm).sum(axis=0)
     seen_m = offered_Fm.sum(axis=0)
     target_m = subsets.log_odds((wanted_m + 0.5) / (seen_m + 1))
+    # Many draws choose the same concepts, and a set offers few of all features.
+    _, first_U, count_U = np.unique(
+        found.concepts[free_L], axis=0, return_index=True, return_counts=True
+    )
+    offered_Um = offered_Fm[first_U]
+    at_Uw = np.argsort(-offered_Um, axis=1, kind="stable")[:, : int(offered_Um.sum(axis=1).max())]
+    open_Uw = np.take_along_axis(offered_Um, at_Uw, axis=1) > 0
     eta_m = np.zeros(space.m)
     for _ in range(STEPS):
-        reached_Fm = subsets.inclusion(np.where(offered_Fm > 0, eta_m, -np.inf), space.f)
-        reached_m = subsets.log_odds((reached_Fm.sum(axis=0) + 0.5) / (seen_m + 1))
+        logits_Uw = np.where(open_Uw, eta_m[at_Uw], -np.inf)
+        reached_Uw = subsets.inclusion(logits_Uw, space.f) * count_U[:, None]
+        sums_m = np.bincount(at_Uw.ravel(), weights=reached_Uw.ravel(), minlength=space.m)
+        reached_m = subsets.log_odds((sums_m + 0.5) / (seen_m + 1))
         eta_m = eta_m + 0.5 * (target_m - reached_m)
     return eta_m
 
