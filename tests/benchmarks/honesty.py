@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from orchestrator import effects, off_policy, replay
+from orchestrator import effects, off_policy, policy, replay
 from orchestrator.algorithm import Natural
 from orchestrator.off_policy import Target
 from orchestrator.paired import compare
 from orchestrator.rollouts import Params
 from orchestrator.space import Space
 from shared.messages import RewardTerm
-from tests.simulated import DOMAIN, NOTHING, SPACE, World, fresh, held_out, simulate
+from tests.simulated import DOMAIN, NOTHING, SPACE, World, every_action, fresh, held_out, simulate
 
 #: Completions per held-out prompt: the default of eval_samples.
 SAMPLES = 4
@@ -88,19 +88,25 @@ def replays(runs: int) -> Iterator[Row]:
     then = World(parts=parts, weights={"one": 0.7, "other": 0.3})
     now = World(parts=parts, weights={"one": 0.3, "other": 0.7})
     terms = [RewardTerm(name=name, weight=weight) for name, weight in now.weights.items()]
-    sharp = simulate(World(parts=parts, weights=now.weights, noise=0.001), 0, steps=30).params
-    start, top = now.value_of(NOTHING), now.value_of(sharp)
-    replayed, anew = list[float](), list[float]()
+    start, top = now.value_of(NOTHING), max(map(now.value, every_action()))
+
+    def share(value: float) -> float:
+        return (value - start) / (top - start)
+
+    shares: dict[str, list[tuple[float, float]]] = {"replay": [], "fresh run": []}
     for seed in range(runs):
         batches = replay.rewarded(simulate(then, seed, steps=10).batches, terms)
-        weights = replay.trained(batches, fresh(), Natural(), SPACES)
-        replayed.append((now.value_of(weights.domains[DOMAIN].params) - start) / (top - start))
-        fresh_run = simulate(now, 1000 + seed, steps=10)
-        anew.append((now.value_of(fresh_run.params) - start) / (top - start))
-    error = np.hypot(np.std(anew), np.std(replayed)) / np.sqrt(runs)
-    yield Row("replay with other weights, share of the gain", float(np.mean(replayed)), "as below")
-    yield Row("fresh run with these weights", float(np.mean(anew)), f"+- {1.96 * error:.1%}")
-    yield Row("spread of a fresh run (sd)", float(np.std(anew)), "the noise")
+        again = replay.trained(batches, fresh(), Natural(), SPACES).domains[DOMAIN].params
+        anew = simulate(now, 1000 + seed, steps=10).params
+        for name, params in (("replay", again), ("fresh run", anew)):
+            deployed = now.value(policy.greedy(params, SPACE))
+            shares[name].append((share(now.value_of(params)), share(deployed)))
+    for column, kind in enumerate(("as it draws", "deployed")):
+        for name, found in shares.items():
+            values = np.array(found)[:, column]
+            error = 1.96 * values.std() / np.sqrt(runs)
+            should = f"+- {error:.1%}; one run: sd {values.std():.1%}"
+            yield Row(f"{name}, share of the gain, {kind}", float(values.mean()), should)
 
 
 def main() -> None:
