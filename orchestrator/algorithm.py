@@ -32,7 +32,7 @@ class Natural(AdvantageKnobs):
     """Act by how often each part is in the best action, or by the worths over a temperature."""
     max_pairs: Annotated[int, Field(ge=0)] = 400
     """Thompson: pairs are learnt in a domain that has at most so many; 0 = none."""
-    spread: Annotated[float, Field(gt=0)] = 1.4
+    spread: Annotated[float, Field(gt=0)] = 1.2
     """Thompson: width of the draws in posterior deviations: wider explores longer."""
     floor: Annotated[float, Field(ge=0.001, lt=1)] = 0.02
     """Thompson: share of the uniform law in the policy."""

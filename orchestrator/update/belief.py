@@ -26,14 +26,14 @@ import numpy as np
 
 from orchestrator.rollouts import FloatArray, IntArray
 
-#: Steps of the fixed point.
-ROUNDS = 4
+#: Steps of the fixed point; for pairs, which start at the ridges of the parts alone, two do.
+ROUNDS, ROUNDS_OF_PAIRS = 4, 2
 #: The prior of the families' variances: how many effects it counts for, and of which share of the
 #: rewards' variance each is.
 WEIGHT = 2.0
 SHARES = (0.1, 0.1, 0.1, 0.02, 0.02)
 #: Where it starts, and how far a ridge may go. A column's square sum grows by up to 1/4 a call.
-FIRST_RIDGES, LEAST_RIDGE, MOST_RIDGE = (4.0, 4.0, 4.0, 40.0, 40.0), 0.05, 1e4
+FIRST_RIDGE, FIRST_RIDGE_OF_PAIRS, LEAST_RIDGE, MOST_RIDGE = 4.0, 12.0, 0.05, 1e4
 #: The noise is at least this share of the rewards' variance: below, it is rounding.
 NOISE_FLOOR = 1e-12
 
@@ -72,18 +72,21 @@ def believe(
     squares: float,
     count: float,
     families: Sequence[int],
-    last_ridges: FloatArray | None = None,
+    alone: FloatArray | None = None,
 ) -> Belief:
     """The belief at the families' best ridges; ``families`` are their sizes, in column order.
 
-    ``gram``, ``moved``, ``squares`` and ``count`` are A, b, c and N of the regression; c > 0. The
-    fixed point goes on from ``last_ridges``, those of the belief before.
+    ``gram``, ``moved``, ``squares`` and ``count`` are A, b, c and N of the regression; c > 0. With
+    pairs, the fixed point starts at ``alone``, the ridges of the belief in the parts alone.
     """
     family_P = np.repeat(np.arange(len(families)), families)
     prior_g = WEIGHT * np.array(SHARES[: len(families)]) * squares / count
-    ridge_g = np.array(FIRST_RIDGES[: len(families)]) if last_ridges is None else last_ridges
+    ridge_g, rounds = np.full(len(families), FIRST_RIDGE), ROUNDS
+    if alone is not None:
+        ridge_g[: len(alone)], ridge_g[len(alone) :] = alone, FIRST_RIDGE_OF_PAIRS
+        rounds = ROUNDS_OF_PAIRS
     inverse_PP, noise, freedom = _inverse(gram, ridge_g[family_P]), squares / count, count
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         mean_P = inverse_PP @ moved
         left_P = ridge_g[family_P] * np.diag(inverse_PP)
         known_g = _summed(1 - left_P, family_P, len(families))

@@ -166,6 +166,7 @@ def _believed(
         squares,
         count,
         [*families, len(sums.moved) - shaped, shaped],
+        alone.ridges,
     )
     return together if together.evidence > alone.evidence + PAIRS_MUST_GAIN else alone
 

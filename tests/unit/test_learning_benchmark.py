@@ -1,4 +1,4 @@
-"""The learning benchmark measures what it says: fractions, crossings, worlds that hide nothing."""
+"""The learning benchmark measures what it says: fractions, crossings, worlds as described."""
 
 import math
 

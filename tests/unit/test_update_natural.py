@@ -30,6 +30,8 @@ WORTH = policy.initial_params(SPACE).unflat(
     np.array([0.9, -0.4, 0.2, 0.0, 0.7, -0.8, 0.1, -0.1] + [0.3, 0.0, -0.3] + [0.0] * 6)
 )
 
+EXPLORATIONS = [Natural(), Natural(exploration="temperature")]
+
 
 def worth(action: Action) -> float:
     concepts = WORTH.theta[list(action.concepts)].sum()
@@ -100,25 +102,28 @@ def solved(groups: Sequence[Group], knobs: Natural | None = None) -> FloatArray:
     return params_of(done.weights).flat()
 
 
-def test_params_do_not_change_under_an_affine_map_of_the_rewards() -> None:
+@pytest.mark.parametrize("knobs", EXPLORATIONS)
+def test_params_do_not_change_under_an_affine_map_of_the_rewards(knobs: Natural) -> None:
     groups = batch(params_of(fresh()))
     moved = rescaled(groups, lambda _, value: 7 * value + 3)
-    assert solved(moved) == pytest.approx(solved(groups), abs=1e-10)
-    assert np.ptp(solved(groups)) > 1
+    assert solved(moved, knobs) == pytest.approx(solved(groups, knobs), abs=1e-10)
+    assert np.ptp(solved(groups, knobs)) > 1
 
 
-def test_a_prompts_difficulty_cancels() -> None:
+@pytest.mark.parametrize("knobs", EXPLORATIONS)
+def test_a_prompts_difficulty_cancels(knobs: Natural) -> None:
     groups = batch(params_of(fresh()))
     moved = rescaled(groups, lambda group, value: value + int(group.id[1:]) * 1.7)
-    assert solved(moved) == pytest.approx(solved(groups), abs=1e-10)
+    assert solved(moved, knobs) == pytest.approx(solved(groups, knobs), abs=1e-10)
 
 
-def test_the_order_of_arrival_changes_nothing() -> None:
+@pytest.mark.parametrize("knobs", EXPLORATIONS)
+def test_the_order_of_arrival_changes_nothing(knobs: Natural) -> None:
     groups = batch(params_of(fresh()))
     shuffled = [replace(g, rollouts=g.rollouts[::-1]) for g in groups[::-1]]
-    assert np.array_equal(solved(shuffled), solved(groups))
+    assert np.array_equal(solved(shuffled, knobs), solved(groups, knobs))
     renamed = [replace(g, id=f"e{9 - i}") for i, g in enumerate(groups)]
-    assert solved(renamed) == pytest.approx(solved(groups), abs=1e-10)
+    assert solved(renamed, knobs) == pytest.approx(solved(groups, knobs), abs=1e-10)
 
 
 def test_statistics_of_parts_add_up_to_those_of_the_whole() -> None:
@@ -186,9 +191,10 @@ def test_the_result_maximises_reward_minus_temperature_times_kl() -> None:
     assert slopes == pytest.approx([0.0] * SPACE.n, abs=1e-8)
 
 
+@pytest.mark.parametrize("knobs", EXPLORATIONS)
 @pytest.mark.parametrize("size", [2, 8])
-def test_256_rollouts_find_an_action_worth_nine_tenths_of_the_best(size: int) -> None:
-    weights = train(256 // (8 * size), Natural(), size)
+def test_256_rollouts_find_nine_tenths_of_the_best(size: int, knobs: Natural) -> None:
+    weights = train(256 // (8 * size), knobs, size)
     best = worth(policy.greedy(WORTH, SPACE))
     assert worth(policy.greedy(params_of(weights), SPACE)) >= 0.9 * best
     drawn = policy.draw(
@@ -244,11 +250,12 @@ def test_groups_of_fewer_than_two_survivors_are_dropped_and_counted() -> None:
     assert report.rollouts_used == 0
 
 
-def test_a_world_without_noise_stays_finite_and_within_the_stated_spread() -> None:
+@pytest.mark.parametrize("knobs", EXPLORATIONS)
+def test_a_world_without_noise_stays_finite_and_within_the_stated_spread(knobs: Natural) -> None:
     weights = fresh()
     for step in range(40):
         groups = [act(params_of(weights), step, f"e{i}", lambda _, a: worth(a)) for i in range(4)]
-        weights, report = update.step(weights, groups, Natural(), {"physics": SPACE})
+        weights, report = update.step(weights, groups, knobs, {"physics": SPACE})
         params = params_of(weights)
         assert np.isfinite(params.flat()).all()
         assert all(np.isfinite(value).all() for value in weights.domains["physics"].state.values())

@@ -8,7 +8,7 @@ import pytest
 from orchestrator import policy
 from orchestrator.rollouts import Action, FloatArray, Params
 from orchestrator.space import Space
-from orchestrator.update import pairs, thompson
+from orchestrator.update import natural, pairs, thompson
 from orchestrator.update.belief import Belief, believe
 from orchestrator.update.best import best_actions
 
@@ -106,19 +106,14 @@ def world(seed: int, rows: int, loud: FloatArray, noise: float) -> tuple[FloatAr
     return held_RP, held_RP @ loud + noise * draws.normal(size=rows)
 
 
-def belief_of(held_RP: FloatArray, reward_R: FloatArray, rounds: int = 12) -> Belief:
-    ridges = None
-    for _ in range(rounds):
-        found = believe(
-            held_RP.T @ held_RP,
-            held_RP.T @ reward_R,
-            float(reward_R @ reward_R),
-            len(reward_R),
-            (4, 3, 3, 5, 5),
-            ridges,
-        )
-        ridges = found.ridges
-    return found
+def belief_of(held_RP: FloatArray, reward_R: FloatArray) -> Belief:
+    return believe(
+        held_RP.T @ held_RP,
+        held_RP.T @ reward_R,
+        float(reward_R @ reward_R),
+        len(reward_R),
+        (4, 3, 3, 5, 5),
+    )
 
 
 def test_a_family_without_any_effect_is_shrunk_and_the_others_are_not() -> None:
@@ -137,7 +132,7 @@ def test_a_family_without_any_effect_is_shrunk_and_the_others_are_not() -> None:
 
 def test_the_belief_is_the_ridge_regression_at_its_ridges() -> None:
     held_RP, reward_R = world(2, 60, np.linspace(-1, 1, 20), noise=0.5)
-    belief = belief_of(held_RP, reward_R, rounds=1)
+    belief = belief_of(held_RP, reward_R)
     kernel_PP = held_RP.T @ held_RP + np.diag(belief.ridge)
     start_P = np.linspace(0, 1, 20)
     moved_P = held_RP.T @ (reward_R - held_RP @ start_P)
@@ -145,6 +140,34 @@ def test_the_belief_is_the_ridge_regression_at_its_ridges() -> None:
     assert belief.mean_from(start_P) == pytest.approx(expected_P, abs=1e-10)
     spread_PP = belief.steps(np.eye(20)) @ belief.steps(np.eye(20)).T
     assert spread_PP == pytest.approx(belief.noise * np.linalg.inv(kernel_PP), abs=1e-10)
+
+
+def test_the_evidence_is_for_pairs_only_where_they_matter() -> None:
+    def gain(loud: FloatArray) -> float:
+        held_RP, reward_R = world(5, 200, loud, noise=0.5)
+        squares, count = float(reward_R @ reward_R), len(reward_R)
+        few_RP = held_RP[:, :10]
+        alone = believe(few_RP.T @ few_RP, few_RP.T @ reward_R, squares, count, (4, 3, 3))
+        gram_PP, moved_P = held_RP.T @ held_RP, held_RP.T @ reward_R
+        together = believe(gram_PP, moved_P, squares, count, (4, 3, 3, 5, 5), alone.ridges)
+        return together.evidence - alone.evidence
+
+    parts = np.linspace(-1, 1, 20) * (np.arange(20) < 10)
+    assert gain(parts) < natural.PAIRS_MUST_GAIN
+    assert gain(parts + 0.4 * (np.arange(20) >= 10)) > 10
+
+
+def test_the_evidence_is_the_rewards_log_probability() -> None:
+    """Of y ~ N(0, s2 (I + Z ridge^-1 Z')), but for a constant."""
+    evidences, expected = [], []
+    for seed in (6, 7):
+        held_RP, reward_R = world(seed, 30, np.linspace(-1, 1, 20), noise=0.5)
+        belief = belief_of(held_RP, reward_R)
+        spread_RR = belief.noise * (np.eye(30) + held_RP / belief.ridge @ held_RP.T)
+        misfit = reward_R @ np.linalg.solve(spread_RR, reward_R)
+        expected.append(-0.5 * (misfit + np.linalg.slogdet(spread_RR)[1]))
+        evidences.append(belief.evidence)
+    assert evidences == pytest.approx(expected, abs=1e-8)
 
 
 def test_the_belief_scales_with_the_rewards() -> None:

@@ -72,7 +72,8 @@ def _rows(
 def _effort(names: Sequence[str]) -> str:
     lines = [f"\nSettings tried on tuning seeds {tuning.FIRST_SEED} and up, and the one chosen:\n"]
     lines += [
-        f"- {LEARNERS[name].label}: {len(LEARNERS[name].settings)}; {LEARNERS[name].chosen}"
+        f"- {LEARNERS[name].label}: {len(LEARNERS[name].settings)} {LEARNERS[name].effort}; "
+        f"{LEARNERS[name].chosen}"
         for name in names
     ]
     return "\n".join(lines)

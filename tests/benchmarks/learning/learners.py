@@ -33,6 +33,8 @@ class Entry(NamedTuple):
     settings: Mapping[str, Recipe]
     #: The one that it chose.
     chosen: str
+    #: What else was done for it on the tuning seeds, in words.
+    effort: str = ""
 
     @property
     def recipe(self) -> Recipe:
@@ -91,12 +93,13 @@ LEARNERS: Mapping[str, Entry] = {
             Ours,
             [
                 Natural(spread=spread, max_pairs=pairs)
-                for spread in (1.0, 1.4)
+                for spread in (1.0, 1.2, 1.4)
                 for pairs in (0, 400)
             ],
             BATCHES,
         ),
         "defaults, first 16",
+        "and some 45 variants by hand while it was made",
     ),
     "natural-temperature": Entry(
         "ours: natural, exploration by temperature",
@@ -114,12 +117,12 @@ LEARNERS: Mapping[str, Entry] = {
     "grpo-adam": Entry(
         "ours: clipped GRPO, tuned Adam",
         _settings(Ours, _clipped("adam", RATES_ADAM, (1, 10)), BATCHES),
-        "defaults, first 64",
+        "defaults, first 16",
     ),
     "grpo-sgd": Entry(
         "ours: clipped GRPO, tuned SGD",
         _settings(Ours, _clipped("sgd", RATES_SGD, (1, 4)), BATCHES),
-        "learning_rate=20 optimizer=sgd num_iterations=1, first 64",
+        "learning_rate=5 optimizer=sgd num_iterations=4, first 16",
     ),
     "grpo-trl": Entry(
         "GRPO, TRL's defaults", {"as shipped": Recipe(partial(Ours, TRL), ONE_PROMPT)}, "as shipped"
@@ -129,8 +132,8 @@ LEARNERS: Mapping[str, Entry] = {
     ),
     "bdpl": Entry(
         "BDPL",
-        _settings(Bdpl, [BdplKnobs(rate) for rate in (0.003, 0.01, 0.02, 0.05)], BATCHES),
-        "learning_rate=0.01, first 64",
+        _settings(Bdpl, [BdplKnobs(rate) for rate in (0.01, 0.02, 0.05, 0.1, 0.2)], BATCHES),
+        "learning_rate=0.05, first 64",
     ),
     "tpe": Entry(
         "Optuna TPE, one by one",
@@ -160,7 +163,7 @@ LEARNERS: Mapping[str, Entry] = {
         _settings(
             LinearThompson, [ThompsonKnobs(spread) for spread in (0.3, 0.5, 0.7, 1.0, 1.4)], BATCHES
         ),
-        "spread=1, first 16",
+        "spread=0.7, first 16",
     ),
 }
 
