@@ -10,7 +10,7 @@ from redis import Redis
 
 from orchestrator.embedded import free_port
 from orchestrator.standin import Running, running
-from tests.openrouter_runs import JUDGE, arguments, command, result
+from tests.openrouter_runs import JUDGE, arguments, command, nusd, result
 from tests.running import Finished, orchestrator
 from tests.standin_calls import MODEL
 
@@ -54,8 +54,10 @@ def test_an_estimate_costs_nothing_and_its_ceiling_holds(standin: Running, workp
 
     # What the same run then really costs.
     assert command(standin, workplace, *words).code == 0
-    spent = result(workplace)["cost"]["total_usd"]
-    assert spent == standin.control("ledger")["total_nano_usd"] / 1e9
+    cost = result(workplace)["cost"]
+    spent = cost["total_usd"]
+    assert nusd(cost, "spent") == standin.control("ledger")["total_nano_usd"]
+    assert spent == pytest.approx(nusd(cost, "spent") / 1e9)
     assert 0.2 * plan["expected_usd"] < spent < plan["ceiling_usd"]
 
 
