@@ -132,8 +132,8 @@ LEARNERS: Mapping[str, Entry] = {
     ),
     "bdpl": Entry(
         "BDPL",
-        _settings(Bdpl, [BdplKnobs(rate) for rate in (0.01, 0.02, 0.05, 0.1, 0.2)], BATCHES),
-        "learning_rate=0.05, first 64",
+        _settings(Bdpl, [BdplKnobs(rate) for rate in (0.05, 0.1, 0.2, 0.4, 0.8)], BATCHES),
+        "learning_rate=0.8, first 64",
     ),
     "tpe": Entry(
         "Optuna TPE, one by one",
@@ -146,7 +146,7 @@ LEARNERS: Mapping[str, Entry] = {
                 TpeKnobs(4, False),
             )
         },
-        "calls_per_action=1 multivariate=True",
+        "calls_per_action=1 multivariate=False",
     ),
     "random": Entry("random search", {"no setting": Recipe(RandomSearch, WHOLE)}, "no setting"),
     "cem": Entry(
