@@ -19,7 +19,7 @@ Arrays are named with their axes: P columns, g families, L draws.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +55,14 @@ class Belief(NamedTuple):
     freedom: float
     #: How well the families explain the rewards: the log of their probability, a constant apart.
     evidence: float
+
+    def kept(self) -> Mapping[str, FloatArray]:
+        """What ``recalled`` reads."""
+        return {
+            "ridges": self.ridges,
+            "noise": np.array(self.noise),
+            "freedom": np.array(self.freedom),
+        }
 
     def mean_from(self, start_P: FloatArray) -> FloatArray:
         """The mean, if before any reward it is ``start_P``."""
@@ -103,6 +111,24 @@ def believe(
     complexity = float(np.log(ridge_P).sum() + np.linalg.slogdet(inverse_PP)[1])
     evidence = -0.5 * (count * math.log(noise) + misfit / noise - complexity)
     return Belief(gram, moved, inverse_PP, ridge_g, ridge_P, noise, freedom, evidence)
+
+
+def recalled(
+    gram: FloatArray,
+    moved: FloatArray,
+    families: Sequence[int],
+    kept: Mapping[str, FloatArray],
+) -> Belief | None:
+    """The belief in the same sums again, without the fixed point; None if nothing was kept.
+
+    Its evidence is not known any more: NaN.
+    """
+    if "ridges" not in kept:
+        return None
+    ridge_P = np.repeat(kept["ridges"], families)
+    inverse_PP = _inverse(gram, ridge_P)
+    noise, freedom = float(kept["noise"]), float(kept["freedom"])
+    return Belief(gram, moved, inverse_PP, kept["ridges"], ridge_P, noise, freedom, math.nan)
 
 
 def _inverse(gram: FloatArray, ridge_P: FloatArray) -> FloatArray:

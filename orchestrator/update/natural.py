@@ -42,7 +42,7 @@ from orchestrator.algorithm import Natural
 from orchestrator.rollouts import Action, DomainWeights, FloatArray, Group, Params
 from orchestrator.space import Space
 from orchestrator.update import drift, pairs
-from orchestrator.update.belief import Belief, believe
+from orchestrator.update.belief import Belief, believe, recalled
 from orchestrator.update.solution import Solution
 from orchestrator.update.thompson import explore
 from orchestrator.update.trust import within
@@ -97,10 +97,11 @@ def solve(old: DomainWeights, groups: Sequence[Group], knobs: Natural, space: Sp
     if not alive:
         return Solution(old, used=0)
     actions = [rollout.action for group in alive for rollout in group.survivors()]
-    past = _past(old, alive, knobs, space)
-    statistics = absorb(past.statistics, alive, knobs, space)
+    rows = _centred(alive, knobs, space)
+    past = _past(old, rows, knobs, space)
+    statistics = _absorbed(past.statistics, rows, knobs)
     moved = (
-        _sampled(statistics, past.sums, old, alive, knobs, space)
+        _sampled(statistics, past.sums, old, alive, rows, knobs, space)
         if knobs.exploration == "thompson"
         else _tempered(statistics, old, actions, knobs, space)
     )
@@ -112,17 +113,14 @@ def solve(old: DomainWeights, groups: Sequence[Group], knobs: Natural, space: Sp
     return Solution(weights, len(actions), temperature=moved.temperature)
 
 
-def _past(old: DomainWeights, groups: Sequence[Group], knobs: Natural, space: Space) -> _Past:
+def _past(old: DomainWeights, rows: Sequence[drift.Centred], knobs: Natural, space: Space) -> _Past:
     """The sums so far, with little weight if these groups show that the world has changed."""
     statistics = remembered(old.state, space.d)
     sums = pairs.remembered(old.state, space.d, pairs.count(space, knobs.max_pairs))
     watch = drift.watched(old.state)
     if not knobs.detect_drift or not statistics.b.any():
         return _Past(statistics, sums, watch)
-    families = [space.n, space.T, space.m]
-    squares, count = float(statistics.c), float(statistics.N)
-    belief = believe(statistics.A, statistics.b, squares, count, families)
-    watch = watch.after(belief, [_centred_group(group, knobs, space) for group in groups])
+    watch = watch.after(_alone(statistics, old.state, space), rows)
     if not watch.changed:
         return _Past(statistics, sums, watch)
     return _Past(
@@ -137,26 +135,34 @@ def _sampled(
     past_sums: pairs.PairSums,
     old: DomainWeights,
     groups: Sequence[Group],
+    rows: Sequence[drift.Centred],
     knobs: Natural,
     space: Space,
 ) -> _Moved:
     """The family's member that acts as draws of the worths do; the reference without a slope."""
-    sums = absorb_pairs(past_sums, groups, knobs, space)
+    sums = _absorbed_pairs(past_sums, groups, rows, knobs, space)
     state = pairs.state_of(sums)
     if not statistics.b.any():
         return _Moved(old.reference, state)
-    belief = _believed(statistics, sums, old.state, space)
+    alone = _alone(statistics, {}, space)
+    belief = _believed(statistics, sums, alone, space)
     explored = explore(belief, old.reference, space, knobs.floor, knobs.spread)
-    return _Moved(explored.params, state)
+    return _Moved(explored.params, {**state, **alone.kept()})
 
 
-def _believed(
-    statistics: Statistics, sums: pairs.PairSums, state: Mapping[str, FloatArray], space: Space
-) -> Belief:
+def _alone(statistics: Statistics, state: Mapping[str, FloatArray], space: Space) -> Belief:
+    """The belief in parts alone; ``state`` may hold what was kept of it with these statistics."""
+    families = [space.n, space.T, space.m]
+    squares, count = float(statistics.c), float(statistics.N)
+    return recalled(statistics.A, statistics.b, families, state) or believe(
+        statistics.A, statistics.b, squares, count, families
+    )
+
+
+def _believed(statistics: Statistics, sums: pairs.PairSums, alone: Belief, space: Space) -> Belief:
     """The belief in parts alone, or in parts and pairs if the evidence is for pairs."""
     squares, count = float(statistics.c), float(statistics.N)
     families = [space.n, space.T, space.m]
-    alone = believe(statistics.A, statistics.b, squares, count, families)
     if not len(sums.moved):
         return alone
     shaped = space.n * space.T
@@ -196,7 +202,10 @@ def remembered(state: Mapping[str, FloatArray], d: int) -> Statistics:
 
 def absorb(old: Statistics, groups: Sequence[Group], knobs: Natural, space: Space) -> Statistics:
     """The statistics after groups of two survivors or more; the past fades by their rollouts."""
-    rows = [_centred_group(group, knobs, space) for group in groups]
+    return _absorbed(old, _centred(groups, knobs, space), knobs)
+
+
+def _absorbed(old: Statistics, rows: Sequence[drift.Centred], knobs: Natural) -> Statistics:
     z_Rd = np.concatenate([z_Gd for z_Gd, _ in rows])
     y_R = np.concatenate([y_G for _, y_G in rows])
     gamma = _fading(knobs, len(y_R))
@@ -208,13 +217,16 @@ def absorb(old: Statistics, groups: Sequence[Group], knobs: Natural, space: Spac
     )
 
 
-def absorb_pairs(
-    old: pairs.PairSums, groups: Sequence[Group], knobs: Natural, space: Space
+def _absorbed_pairs(
+    old: pairs.PairSums,
+    groups: Sequence[Group],
+    rows: Sequence[drift.Centred],
+    knobs: Natural,
+    space: Space,
 ) -> pairs.PairSums:
     """The sums that involve pairs, after the same groups."""
     if not len(old.moved):
         return old
-    rows = [_centred_group(group, knobs, space) for group in groups]
     z_Rd = np.concatenate([z_Gd for z_Gd, _ in rows])
     y_R = np.concatenate([y_G for _, y_G in rows])
     both = [pairs.columns(space, [r.action for r in group.survivors()]) for group in groups]
@@ -247,9 +259,23 @@ def posterior(statistics: Statistics) -> Posterior:
     return Posterior(mean_d, variance_d, float(RIDGES_L[best]))
 
 
-def _centred_group(group: Group, knobs: Natural, space: Space) -> drift.Centred:
-    survivors = group.survivors()
-    score_Gd = policy.score(group.acted, space, [rollout.action for rollout in survivors])
+def _centred(groups: Sequence[Group], knobs: Natural, space: Space) -> list[drift.Centred]:
+    """Scores and rewards of each group's survivors, against the group's mean."""
+    by_acted: dict[int, list[Group]] = {}
+    for group in groups:
+        by_acted.setdefault(id(group.acted), []).append(group)
+    scores: dict[int, FloatArray] = {}
+    for together in by_acted.values():
+        # One call for all that the same params acted: a row's score is its own.
+        sizes = [len(group.survivors()) for group in together]
+        actions = [r.action for group in together for r in group.survivors()]
+        scores_Rd = policy.score(together[0].acted, space, actions)
+        parts = np.split(scores_Rd, np.cumsum(sizes)[:-1])
+        scores.update(zip(map(id, together), parts, strict=True))
+    return [_centred_group(scores[id(group)], group, knobs) for group in groups]
+
+
+def _centred_group(score_Gd: FloatArray, group: Group, knobs: Natural) -> drift.Centred:
     rewards_G = winsorized(group.rewards(), knobs.winsorize_mad)
     # Against the first reward first: equal rewards then give an exact 0.
     above_G = rewards_G - rewards_G[0]
