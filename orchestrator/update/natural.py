@@ -59,6 +59,9 @@ PAIRS_MUST_GAIN = 2.0
 NOISE_FLOOR = 1e-12
 
 
+Rows = Sequence[drift.Centred] | None
+
+
 class Statistics(NamedTuple):
     """Everything ever paid for, in sums: A (d, d), b (d,), c and N (shape ())."""
 
@@ -99,7 +102,7 @@ def solve(old: DomainWeights, groups: Sequence[Group], knobs: Natural, space: Sp
     actions = [rollout.action for group in alive for rollout in group.survivors()]
     rows = _centred(alive, knobs, space)
     past = _past(old, rows, knobs, space)
-    statistics = _absorbed(past.statistics, rows, knobs)
+    statistics = absorb(past.statistics, alive, knobs, space, rows)
     moved = (
         _sampled(statistics, past.sums, old, alive, rows, knobs, space)
         if knobs.exploration == "thompson"
@@ -140,7 +143,7 @@ def _sampled(
     space: Space,
 ) -> _Moved:
     """The family's member that acts as draws of the worths do; the reference without a slope."""
-    sums = _absorbed_pairs(past_sums, groups, rows, knobs, space)
+    sums = absorb_pairs(past_sums, groups, knobs, space, rows)
     state = pairs.state_of(sums)
     if not statistics.b.any():
         return _Moved(old.reference, state)
@@ -200,35 +203,30 @@ def remembered(state: Mapping[str, FloatArray], d: int) -> Statistics:
     return Statistics(state["A"], state["b"], state["c"], state["N"])
 
 
-def absorb(old: Statistics, groups: Sequence[Group], knobs: Natural, space: Space) -> Statistics:
-    """The statistics after groups of two survivors or more; the past fades by their rollouts."""
-    return _absorbed(old, _centred(groups, knobs, space), knobs)
+def absorb(
+    old: Statistics, groups: Sequence[Group], knobs: Natural, space: Space, rows: Rows = None
+) -> Statistics:
+    """The statistics after groups of two survivors or more; the past fades by their rollouts.
 
-
-def _absorbed(old: Statistics, rows: Sequence[drift.Centred], knobs: Natural) -> Statistics:
-    z_Rd = np.concatenate([z_Gd for z_Gd, _ in rows])
-    y_R = np.concatenate([y_G for _, y_G in rows])
+    ``rows``: what ``_centred`` makes of the groups, where it is there already.
+    """
+    z_Rd, y_R, count = _stacked(rows or _centred(groups, knobs, space))
     gamma = _fading(knobs, len(y_R))
     return Statistics(
         gamma * old.A + z_Rd.T @ z_Rd,
         gamma * old.b + z_Rd.T @ y_R,
         gamma * old.c + np.sum(y_R**2),
-        gamma * old.N + (len(y_R) - len(rows)),
+        gamma * old.N + (len(y_R) - count),
     )
 
 
-def _absorbed_pairs(
-    old: pairs.PairSums,
-    groups: Sequence[Group],
-    rows: Sequence[drift.Centred],
-    knobs: Natural,
-    space: Space,
+def absorb_pairs(
+    old: pairs.PairSums, groups: Sequence[Group], knobs: Natural, space: Space, rows: Rows = None
 ) -> pairs.PairSums:
     """The sums that involve pairs, after the same groups."""
     if not len(old.moved):
         return old
-    z_Rd = np.concatenate([z_Gd for z_Gd, _ in rows])
-    y_R = np.concatenate([y_G for _, y_G in rows])
+    z_Rd, y_R, _ = _stacked(rows or _centred(groups, knobs, space))
     both = [pairs.columns(space, [r.action for r in group.survivors()]) for group in groups]
     x_Rq = np.concatenate([x_Gq - x_Gq.mean(axis=0) for x_Gq in both])
     gamma = _fading(knobs, len(y_R))
@@ -237,6 +235,11 @@ def _absorbed_pairs(
         gamma * old.square + x_Rq.T @ x_Rq,
         gamma * old.moved + x_Rq.T @ y_R,
     )
+
+
+def _stacked(rows: Sequence[drift.Centred]) -> tuple[FloatArray, FloatArray, int]:
+    scores, rewards = zip(*rows, strict=True)
+    return np.concatenate(scores), np.concatenate(rewards), len(rows)
 
 
 def _fading(knobs: Natural, rollouts: int) -> float:
