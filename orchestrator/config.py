@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from orchestrator.algorithm import Algorithm, Knobs, Natural
+from orchestrator.algorithm import Algorithm, Clipped, Knobs, Natural
 
 DEFAULT_DOMAINS = ("quantum-computing", "machine-learning", "neural-networks")
+#: Losses of the clipped solver that bear rollouts of older policies.
+SOUND_OFF_POLICY = ("cispo", "gspo")
 DEFAULT_REWARDS = {"length": 0.30, "vocabulary": 0.30, "structure": 0.20, "quality": 0.20}
 #: With a judge, its word counts as much as all formulas together.
 DEFAULT_REWARDS_JUDGED = {
@@ -176,6 +178,12 @@ class RunConfig(Knobs):
             raise ValueError(
                 "dynamic_sampling waits for a step's groups before it asks for others, and"
                 " max_staleness does not wait; use one of them"
+            )
+        loss = self.algorithm.loss_type if isinstance(self.algorithm, Clipped) else None
+        if self.max_staleness and loss not in {None, *SOUND_OFF_POLICY}:
+            raise ValueError(
+                f"max_staleness > 0 trains on rollouts of older policies, for which loss_type ="
+                f" {loss!r} is not sound; use {' or '.join(SOUND_OFF_POLICY)}, or solver natural"
             )
         if self.duplicate_actions == "redraw" and self.algorithm.solver != "natural":
             raise ValueError(

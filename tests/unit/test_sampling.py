@@ -159,6 +159,11 @@ def test_a_policy_with_one_action_left_repeats_it_all_the_same() -> None:
     ("wrong", "words"),
     [
         ({"group_size": 8, "max_group_size": 4}, "max_group_size = 4 is below group_size = 8"),
+        ({"max_staleness": 1, "dynamic_sampling": 1}, "use one of them"),
+        (
+            {"max_staleness": 1, "algorithm": {"solver": "clipped"}},
+            "'ppo_clip' is not sound; use cispo or gspo, or solver natural",
+        ),
         (
             {"duplicate_actions": "redraw", "algorithm": {"solver": "clipped"}},
             "needs; keep them, or use solver natural",
