@@ -38,7 +38,10 @@ class HeldOut:
         dispatcher: Dispatcher,
         directory: RunDirectory,
         trackers: Sequence[Tracker],
+        refuse_if_lost: Callable[[], None],
     ) -> None:
+        """``refuse_if_lost`` raises when the run is no longer this process's to pay for."""
+        self._refuse_if_lost = refuse_if_lost
         self._inputs = inputs
         self._models = models
         self._dispatcher = dispatcher
@@ -95,6 +98,7 @@ class HeldOut:
 
     def _observer(self, step: int) -> Callable[[Progress], None]:
         def observe(progress: Progress) -> None:
+            self._refuse_if_lost()
             for tracker in self._trackers:
                 tracker.progress(step, "eval", progress)
 

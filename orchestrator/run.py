@@ -60,7 +60,14 @@ def train(run: Run) -> Outcome:
     EnvironmentNotReady when Redis, the workers or the disk are gone.
     """
     inputs, config = run.inputs, run.inputs.config
-    heldout = HeldOut(inputs, run.models, run.dispatcher, run.directory, run.trackers)
+    heldout = HeldOut(
+        inputs,
+        run.models,
+        run.dispatcher,
+        run.directory,
+        run.trackers,
+        run.store.refuse_if_lost,
+    )
     rows = list(run.directory.lines("metrics.jsonl"))
     stopping = Stopping(config, run.directory.path, rows)
     baselines = heldout.baselines()
