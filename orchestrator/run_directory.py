@@ -19,6 +19,8 @@ from shared.errors import EnvironmentNotReady, RunFailed, UsageError
 
 #: Checkpoints that stay beside one in every tenth of the run.
 NEWEST_CHECKPOINTS = 3
+#: Metrics of a whole run, which a run that goes on measures anew.
+MEASURED_AT_THE_END = "instrument/"
 
 
 class RunDirectory:
@@ -151,6 +153,8 @@ class RunDirectory:
             step = int(row.get("update", row["step"]))
             held_out = row.get("purpose") == "eval" or "eval/reward" in row
         except (ValueError, KeyError, TypeError, AttributeError):
+            return False
+        if any(key.startswith(MEASURED_AT_THE_END) for key in row):
             return False
         if held_out:
             return self._evaluation_file(row.get("kind", ""), step).is_file()
