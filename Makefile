@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Files of tests side by side: many of them wait for deadlines, leases and restarts.
+TESTS_AT_ONCE ?= 3
 
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -19,7 +21,7 @@ run: .venv/.run-stamp ## Learn on the bundled examples: no key, no server needed
 	@$(BIN)/orchestrator run $(ARGS)
 
 test: .venv/.dev-stamp ## All tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(TESTS_AT_ONCE) --dist loadfile $(ARGS)
 
 check: .venv/.dev-stamp ## Lint, format, types, who may import whom
 	$(BIN)/ruff check .

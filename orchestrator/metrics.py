@@ -35,7 +35,7 @@ def step_metrics(
         "rollouts": len(rollouts),
         "rollouts_used": report.rollouts_used,
         "groups_dropped": report.groups_dropped,
-        "groups_stale": len(scored) - report.groups,
+        "groups_stale": len(scored) - report.groups_given,
         "staleness": float(np.mean([weights.version - 1 - g.policy_version for g in scored])),
         "frac_reward_zero_std": report.frac_reward_zero_std,
         "frac_repeated_actions": _repeated(scored) / max(len(rollouts), 1),

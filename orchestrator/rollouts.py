@@ -154,7 +154,7 @@ class UpdateReport:
     """What one update did. Entropy and KL are means over the domains, by their rollouts."""
 
     #: Groups that the update was given.
-    groups: int
+    groups_given: int
     rollouts_used: int
     frac_reward_zero_std: float
     groups_dropped: int

@@ -98,7 +98,7 @@ def _report(solved: Sequence[_Solved], groups: Sequence[Group]) -> UpdateReport:
     dropped, zero_std = count_signals(groups)
     rollouts = [s.rollouts for s in solved]
     return UpdateReport(
-        groups=len(groups),
+        groups_given=len(groups),
         rollouts_used=sum(s.solution.used for s in solved),
         frac_reward_zero_std=zero_std / max(len(groups) - dropped, 1),
         groups_dropped=dropped,

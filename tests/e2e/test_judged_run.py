@@ -11,8 +11,8 @@ from orchestrator.standin import Running, Settings, running
 from tests.openrouter_runs import JUDGE, command, result, rollouts
 from tests.standin_calls import MODEL
 
-#: What the judge likes and nobody is told.
-LIKED, DISLIKED = ("interference", "decoherence"), "quantum gates"
+#: What the judge likes and nobody is told: concepts that are no feature of another.
+LIKED, DISLIKED = ("decoherence", "quantum hardware"), "quantum gates"
 NOISE = 0.05
 PROMPTS, STEPS, GROUP = 8, 8, 8
 HELD_OUT = 10

@@ -173,7 +173,7 @@ def test_a_slot_that_never_answers_does_not_hold_up_its_step(
 ) -> None:
     """A step closes at its deadline with what has come."""
     with worker_process(empty_url, workplace, "only"):
-        options = (*SLOW, "--set=step_deadline_s=2")
+        options = (*SLOW, "--set=step_deadline_s=4")
         with started("run", f"--redis={empty_url}", *options, cwd=workplace) as command:
             command.await_words("  plan ")
             holding = threading.Thread(target=hold_one_group_of_step_2, args=(empty_redis,))

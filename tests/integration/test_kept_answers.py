@@ -131,6 +131,7 @@ def test_what_a_judge_has_answered_is_not_asked_again(
     async def dies(slots: Slots, caller: Caller) -> None:
         held = await begun(slots, run_id, "score")
         work = asyncio.create_task(score_group(slots, caller, held))
+        await until(lambda: standin.control("received?last=0")["open"] == 1)
         await until(lambda: empty_redis.hlen(keys.slots(1, "e001")) == 2)
         await cut_off(work)
         await slots.release(held)
