@@ -11,10 +11,6 @@ GENERATE = "generate"
 SCORE = "score"
 QUEUES = (GENERATE, SCORE)
 
-#: Seconds until the broker hands an unacknowledged task to another worker. Recovery does not wait
-#: for it: groups have leases of their own.
-VISIBILITY_TIMEOUT_S = 3600
-
 
 def celery_app(broker_url: str, max_connections: int = 64) -> Celery:
     """The app on the Redis server at ``broker_url``."""
@@ -41,9 +37,9 @@ def celery_app(broker_url: str, max_connections: int = 64) -> Celery:
         broker_connection_max_retries=None,
         task_publish_retry_policy={"max_retries": 5, "interval_max": 3},
         broker_transport_options={
-            "visibility_timeout": VISIBILITY_TIMEOUT_S,
-            "unacked_restore_interval": 5,
-            "unacked_restore_throttle": 1,
+            # What a worker has in hand it keeps in mind, not in Redis (eight commands a task), and
+            # puts back when it is told to stop. What a dead one had, the orchestrator submits again.
+            "ack_emulation": False,
             "socket_timeout": 10,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,

@@ -1,0 +1,25 @@
+"""Celery's consumer, which tells Flower what happened a few times a second and not at every task."""
+
+from typing import Any
+
+from celery.worker.consumer import Consumer
+
+#: Seconds between two messages about tasks; a message carries all events since the last one.
+EVENTS_S = 0.2
+
+
+class CalmConsumer(Consumer):
+    """Sends the events of tasks in batches: each message costs as much as a task's whole transport."""
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Also send what has gathered, every ``EVENTS_S`` seconds."""
+        super().register_with_event_loop(hub)
+        hub.call_repeatedly(EVENTS_S, self._flush_events)
+
+    def on_send_event_buffered(self) -> None:
+        """Nothing: the next message takes it along."""
+
+    def shutdown(self) -> None:
+        """Send the last events, then end."""
+        self._flush_events()
+        super().shutdown()
