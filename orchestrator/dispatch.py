@@ -27,6 +27,8 @@ TICK_S = 1.0
 BARE_TICKS = 2
 #: Milliseconds that one read of the stream waits for news.
 BLOCK_MS = 250
+#: Seconds between two times that whoever observes is told.
+OBSERVE_S = 0.1
 #: Seconds that the calls in flight have to end after a signal.
 DRAIN_S = 30.0
 
@@ -103,7 +105,7 @@ class Dispatcher:
         self._read_back(groups)
         open_groups = {name: group for name, group in groups.items() if not group.done()}
         self._broker.submit([self._advance(group) for group in open_groups.values()])
-        workers, next_tick, alive = 0, 0.0, time.monotonic()
+        workers, next_tick, next_word, alive = 0, 0.0, 0.0, time.monotonic()
         while open_groups:
             now = time.monotonic()
             if now >= end:
@@ -124,7 +126,9 @@ class Dispatcher:
                 next_tick = now + TICK_S
             touched = self._read_news(groups, min(BLOCK_MS, int((end - now) * 1000) + 1))
             self._move_on(open_groups, touched)
-            observe(self._progress(groups.values(), workers))
+            if now >= next_word:
+                observe(self._progress(groups.values(), workers))
+                next_word = now + OBSERVE_S
         observe(self._progress(groups.values(), workers))
         return {name: group.results() for name, group in groups.items()}
 

@@ -1,7 +1,7 @@
 """The Celery app both sides share: task names, queues, and the only Celery settings.
 
 A group of slots travels as one task, late acknowledged, one at a time per thread: a straggler holds
-nothing else up, and what a dead worker held goes back to the queue.
+nothing else up, and what a worker that stops has not done goes back to the queue.
 """
 
 from celery import Celery
@@ -37,8 +37,9 @@ def celery_app(broker_url: str, max_connections: int = 64) -> Celery:
         broker_connection_max_retries=None,
         task_publish_retry_policy={"max_retries": 5, "interval_max": 3},
         broker_transport_options={
-            # What a worker has in hand it keeps in mind, not in Redis (eight commands a task), and
-            # puts back when it is told to stop. What a dead one had, the orchestrator submits again.
+            # A worker keeps in mind, and not in Redis (eight commands a task), what it has in hand,
+            # and puts it back when it is told to stop. What was in the hands of a dead one the
+            # orchestrator submits again, for groups have leases.
             "ack_emulation": False,
             "socket_timeout": 10,
             "socket_connect_timeout": 5,

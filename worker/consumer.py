@@ -1,4 +1,4 @@
-"""Celery's consumer, which tells Flower what happened a few times a second and not at every task."""
+"""Celery's consumer, which tells Flower of tasks in batches, some times a second."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ EVENTS_S = 0.2
 
 
 class CalmConsumer(Consumer):
-    """Sends the events of tasks in batches: each message costs as much as a task's whole transport."""
+    """A message per event, as Celery's own sends them, costs as much as the task's transport."""
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Also send what has gathered, every ``EVENTS_S`` seconds."""
