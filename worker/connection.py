@@ -16,4 +16,5 @@ class PackedConnection(Connection):
 
     def pack_command(self, *args: EncodableT) -> list[bytes]:
         """The bytes of one command."""
-        return self._packer.pack(*args)
+        packed: list[bytes] = self._packer.pack(*args)  # type: ignore[arg-type]  # says list, takes all
+        return packed
