@@ -78,14 +78,19 @@ def stored_run(directory: RunDirectory) -> StoredRun:
     )
 
 
-def stored_groups(directory: RunDirectory, inputs: Inputs) -> tuple[Group, ...]:
-    """Every training group of a run. Raises UsageError for rows that do not fit together."""
+def stored_groups(
+    directory: RunDirectory, inputs: Inputs, newest_bytes: int | None = None
+) -> tuple[Group, ...]:
+    """Every training group of a run, or the whole steps among the newest bytes of its rollouts.
+
+    Raises UsageError for rows that do not fit together.
+    """
     try:
         acted = {
             (int(row["policy_version"]), str(row["domain"])): decode_params(row["params"])
             for row in directory.lines("policies.jsonl")
         }
-        groups = tuple(_groups(directory, inputs, acted))
+        groups = tuple(_groups(directory, inputs, acted, newest_bytes))
         _check(groups, inputs)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(
@@ -95,11 +100,18 @@ def stored_groups(directory: RunDirectory, inputs: Inputs) -> tuple[Group, ...]:
     return groups
 
 
-def _groups(directory: RunDirectory, inputs: Inputs, acted: Acted) -> Iterator[Group]:
+def _groups(
+    directory: RunDirectory, inputs: Inputs, acted: Acted, newest_bytes: int | None
+) -> Iterator[Group]:
     rows: dict[tuple[int, str], dict[int, Row]] = {}
-    for row in directory.lines("rollouts.jsonl"):
+    for row in directory.lines("rollouts.jsonl", newest_bytes):
         if row["purpose"] == "train":
             rows.setdefault((row["step"], row["group"]), {})[row["slot"]] = row
+    file = directory.path / "rollouts.jsonl"
+    if newest_bytes is not None and file.exists() and file.stat().st_size > newest_bytes:
+        # The step in which the bytes begin is not whole.
+        first_step = min((step for step, _ in rows), default=0)
+        rows = {key: slots for key, slots in rows.items() if key[0] > first_step}
     places = {name: _Places(domain.concepts, domain.features) for name, domain in
               inputs.domains.items()}  # fmt: skip
     for (step, name), slots in rows.items():

@@ -4,8 +4,10 @@ import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,9 +29,32 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
+def children_cpu_s() -> float:
+    """CPU seconds of the children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory."""
+    status = (PROC / str(pid) / "status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) / 1024
+
+
 def machine() -> dict[str, Any]:
-    """Where and beside what this was measured."""
+    """Where and beside what this was measured.
+
+    ``loop_ms`` is the CPU time of a fixed loop: a neighbour on the same core makes it longer, and
+    every CPU figure with it.
+    """
+    loops = []
+    for _ in range(5):
+        began = time.process_time()
+        sum(range(1_000_000))
+        loops.append(1000 * (time.process_time() - began))
     return {
+        "loop_ms": round(statistics.median(loops), 1),
         "cores": os.cpu_count(),
         "load_1m": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
@@ -77,8 +102,10 @@ def arguments(words: str | None) -> argparse.ArgumentParser:
 def report(rows: Sequence[Row], to: Path | None) -> None:
     """Print the table, and write it with the machine's state if a file is named."""
     print_table(rows)
+    here = machine()
+    print(", ".join(f"{name} {value}" for name, value in here.items()))
     if to is not None:
-        found = {"machine": machine(), "rows": [dict(row) for row in rows]}
+        found = {"machine": here, "rows": [dict(row) for row in rows]}
         to.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
