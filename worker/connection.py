@@ -4,17 +4,15 @@ redis-py packs the commands of its asyncio client in Python; a governed call has
 to say, which cost as much CPU as the call's JSON.
 """
 
+import hiredis
 from redis.asyncio import Connection
-from redis.connection import HiredisRespSerializer
 from redis.typing import EncodableT
 
 
 class PackedConnection(Connection):
     """A connection that packs like the synchronous client does. TLS keeps redis-py's own."""
 
-    _packer = HiredisRespSerializer()
-
     def pack_command(self, *args: EncodableT) -> list[bytes]:
-        """The bytes of one command."""
-        packed: list[bytes] = self._packer.pack(*args)  # type: ignore[arg-type]  # says list, takes all
-        return packed
+        """The bytes of one command, whose name may be two words."""
+        words = str(args[0]).split() if isinstance(args[0], str) else [args[0]]
+        return [hiredis.pack_command((*words, *args[1:]))]

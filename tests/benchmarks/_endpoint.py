@@ -37,7 +37,9 @@ class Endpoint(NamedTuple):
 
 
 @contextmanager
-def endpoint(folder: Path, latency_ms: float, sigma: float = 0.0, tls: bool = True) -> Iterator[Endpoint]:
+def endpoint(
+    folder: Path, latency_ms: float, sigma: float = 0.0, tls: bool = True
+) -> Iterator[Endpoint]:
     """A stand-in until the end of the block; its certificate lies in ``folder``."""
     options = [f"--latency-ms={latency_ms}", f"--sigma={sigma}"]
     trust = {}

@@ -3,8 +3,8 @@
     python -m tests.benchmarks._peers CLIENT --in-flight 64 --calls 512 --within 60
 
 CLIENT is asyncio (bare sockets: the bound), openai, openrouter, dspy, or prefork (Celery with a
-synchronous httpx client in each child; REDIS_URL names its broker). Prints one JSON line: calls that
-were answered, the seconds they took, CPU seconds of the process and its children.
+synchronous httpx client in each child; REDIS_URL names its broker). Prints one JSON line: calls
+that were answered, the seconds they took, CPU seconds of the process and its children.
 """
 
 import argparse
@@ -78,7 +78,8 @@ async def bare(in_flight: int, calls: int, within_s: float) -> Timed:
         writer.write(
             f"POST {parts.path}/chat/completions HTTP/1.1\r\nHost: {parts.netloc}\r\n"
             f"Authorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(sent)}\r\n\r\n".encode() + sent
+            f"Content-Length: {len(sent)}\r\n\r\n".encode()
+            + sent
         )
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200"), head
@@ -98,6 +99,7 @@ async def openai(in_flight: int, calls: int, within_s: float) -> Timed:
     from openai import AsyncOpenAI
 
     async with AsyncOpenAI(base_url=URL, api_key=KEY, max_retries=2, timeout=60) as client:
+
         def call(number: int) -> Awaitable[object]:
             return client.chat.completions.create(
                 model=MODEL, messages=MESSAGES, max_tokens=400, user=str(number)
@@ -111,6 +113,7 @@ async def openrouter(in_flight: int, calls: int, within_s: float) -> Timed:
     from openrouter import OpenRouter
 
     async with OpenRouter(api_key=KEY, server_url=URL, timeout_ms=60_000) as client:
+
         def call(number: int) -> Awaitable[object]:
             return client.chat.send_async(
                 model=MODEL, messages=MESSAGES, max_tokens=400, user=str(number)

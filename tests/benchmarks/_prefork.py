@@ -1,4 +1,4 @@
-"""The usual way: a Celery prefork worker, one task per call, a synchronous httpx client per child."""
+"""The usual way: a Celery prefork worker, a task per call, a synchronous client per child."""
 
 import os
 import subprocess

@@ -62,9 +62,7 @@ def _commands(provider: str, group_size: int) -> dict[str, float]:
 
 
 @contextmanager
-def _run(
-    provider: str, steps: int, group_size: int
-) -> Iterator[tuple[Watched, Endpoint | None]]:
+def _run(provider: str, steps: int, group_size: int) -> Iterator[tuple[Watched, Endpoint | None]]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_prompts(folder / "train.jsonl", 4 * PROMPTS)

@@ -4,10 +4,10 @@
         [--waves 4] [--repeat 3] [--plain-http] [--json FILE]
 
 Every answer takes 500 ms, from the stand-in behind TLS. Efficiency = (calls / in flight x 0.5 s) /
-time taken. ``asyncio`` is a client of bare sockets on the same server, so it is the bound: the server
-and the client share this machine. Ours is a real run: published, admitted by the governor, called,
-classified, kept, scored, gathered; ``ours2`` has two worker processes. A client that answers nothing
-within a minute has 0.
+time taken. ``asyncio`` is a client of bare sockets on the same server, so it is the bound: server
+and client share this machine. Ours is a real run and its whole step: drawn, published, admitted by
+the governor, called, classified, kept, scored, gathered, learnt from, checkpointed; ``ours2`` has
+two worker processes. The others only call. A client that answers nothing in a minute has 0.
 """
 
 import json
@@ -132,7 +132,8 @@ def main() -> None:
     parser.add_argument("--plain-http", action="store_true")
     wanted = parser.parse_args()
     clients = wanted.clients.split(",")
-    for missing in [c for c in ("openai", "openrouter", "dspy") if c in clients and not find_spec(c)]:
+    needed = {"openai", "openrouter", "dspy"} & set(clients)
+    for missing in sorted(name for name in needed if not find_spec(name)):
         print(f"{missing} is not installed and is left out; pip install -e '.[bench]'")
         clients.remove(missing)
     rows = []

@@ -1,10 +1,11 @@
 """A million rollouts on the template engine, end to end.
 
-    python -m tests.benchmarks.million [--rollouts 1000000] [--workers 1] [--set KEY=VALUE] [--json FILE]
+    python -m tests.benchmarks.million [--rollouts 1000000] [--workers 1] [--set KEY=VALUE]
+        [--json FILE]
 
-Rollouts per second over the whole run, start and end included; CPU per rollout; memory at a tenth of
-the run and at its end. Bound: 2,000 rollouts/s on two cores, and memory that grows by less than a
-tenth.
+Rollouts per second over the whole run, start and end included; CPU per rollout; memory at a tenth
+of the run and at its end. Bound: 2,000 rollouts/s on two cores, and memory that grows by less than
+a tenth.
 """
 
 import tempfile

@@ -3,14 +3,15 @@
     python -m tests.benchmarks.tail [--staleness 0] [--steps 20] [--json FILE]
 
 Steps of 8 prompts x 8 slots on the stand-in, lognormal latency (median 800 ms, sigma 0.6), 64
-permits. The drawn latencies follow from each request, so two bounds are exact: with a barrier a step
-takes as long as its slowest answer; with all permits always busy, the sum of its answers / 64.
+permits. The drawn latencies follow from each request, so two bounds are exact: with a barrier a
+step takes as long as its slowest answer; with all permits always busy, the sum of its answers / 64.
 ``--staleness`` takes a list, such as 0,1,2,4, where the config has max_staleness.
 """
 
 import json
 import statistics
 import tempfile
+import time
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,10 @@ def run(staleness: int, steps: int) -> dict[str, Any]:
             )
             with watched(folder, *options, **standin.environment) as going:
                 going.await_step(WARM + steps)
+                # What follows the last step's row is asked for held-out prompts.
+                ended = going.metrics_file.stat().st_mtime
                 rows = going.steps()[WARM:]
-                drawn = _drawn(standin.port, steps * SLOTS)
+                drawn = _drawn(standin.port, steps * SLOTS, ended)
     by_step = [drawn[at : at + SLOTS] for at in range(0, len(drawn), SLOTS)]
     taken = sum(row["step_s"] for row in rows)
     barrier, ideal = sum(map(max, by_step)), sum(map(sum, by_step)) / SLOTS
@@ -62,24 +65,25 @@ def run(staleness: int, steps: int) -> dict[str, Any]:
         "ideal_s": ideal / len(rows),
         "of_barrier": barrier / taken,
         "of_ideal": ideal / taken,
-        "over_barrier_ms": 1000 * statistics.median(
+        "over_barrier_ms": 1000
+        * statistics.median(
             row["step_s"] - max(step) for row, step in zip(rows, by_step, strict=True)
         ),
     }
 
 
-def _drawn(port: int, count: int) -> list[float]:
-    """The latencies that the last ``count`` training answers were to take, in their order."""
+def _drawn(port: int, count: int, ended: float) -> list[float]:
+    """The latencies that the last ``count`` answers asked for before ``ended`` were to take."""
     assert count <= REMEMBERED, f"the stand-in remembers {REMEMBERED} exchanges"
     connection = HTTPConnection(HOST, port, timeout=10)
     connection.request("GET", f"/_control/received?last={REMEMBERED}")
     kept = json.loads(connection.getresponse().read())["last"]
     connection.close()
-    held_out = 24  # what ends a run is asked after its last step
-    del held_out
+    ago_s = time.time() - ended
+    trained = [one for one in kept if one["seconds_ago"] > ago_s]
     return [
         seconds(SETTINGS, Draws(SETTINGS.seed, bytes.fromhex(one["body"]), one["nth"]))
-        for one in kept[-count:]
+        for one in trained[-count:]
     ]
 
 

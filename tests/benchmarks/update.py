@@ -4,8 +4,8 @@
 
 CPU time of ``orchestrator.update.step`` on groups of 16 slots with noisy rewards, from weights that
 have seen one step already; medians. Bound: 20 ms for 32 prompts x 16 slots over 200 concepts, and
-time in proportion to the rollouts: ``per_rollout_us`` does not rise with them. A size whose step would take longer than ``--longest-s`` is left
-out, which is told from the size before.
+time in proportion to the rollouts: ``per_rollout_us`` does not rise with them. A size whose step
+would take longer than ``--longest-s``, as the size before tells, is left out.
 """
 
 import statistics
