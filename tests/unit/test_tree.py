@@ -38,6 +38,7 @@ TOP_LEVEL = {
     "README.md",
     "constraints.txt",
     "docker-compose.yml",
+    "docs",
     "orchestrator",
     "pyproject.toml",
     "shared",
