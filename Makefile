@@ -33,7 +33,7 @@ fix: .venv/.dev-stamp ## Apply what lint and format can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.dev-stamp ## Every command in tests/benchmarks
+bench: .venv/.bench-stamp ## Every command in tests/benchmarks, beside their peers (an hour)
 	@set -e; for file in tests/benchmarks/*.py tests/benchmarks/*/__main__.py; do \
 		name=$$(basename "$${file%/__main__.py}" .py); \
 		case $$name in _*|'*') continue;; esac; \
@@ -47,7 +47,7 @@ clean: ## Remove the environment and caches; runs/ stays
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find orchestrator worker shared tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Two stamps, so that the first run does not wait for the tools of development.
+# Three stamps, so that the first run waits neither for the tools of development nor for peers.
 .venv/.run-stamp: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or newer is needed; '$(PYTHON)' is older or missing." >&2; \
@@ -60,4 +60,9 @@ clean: ## Remove the environment and caches; runs/ stays
 .venv/.dev-stamp: .venv/.run-stamp
 	@echo "installing the tools of development into .venv (once)" >&2
 	@$(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+.venv/.bench-stamp: .venv/.dev-stamp
+	@echo "installing the peers of the benchmarks into .venv (once)" >&2
+	@$(PIP_INSTALL) -e '.[bench]'
 	@touch $@

@@ -31,6 +31,8 @@ BARE_TICKS = 2
 UNSEEN_TICKS = 10
 #: Milliseconds that one read of the stream waits for news.
 BLOCK_MS = 250
+#: Seconds between two times that whoever observes is told.
+OBSERVE_S = 0.1
 #: Seconds that the calls in flight have to end after a signal.
 DRAIN_S = 30.0
 
@@ -61,7 +63,7 @@ class Dispatcher:
         self._cut: set[GroupKey] = set()
         self._late: list[dict[str, str]] = []
         self._workers = 0
-        self._next_tick = 0.0
+        self._next_tick = self._next_word = 0.0
         self._alive_at = 0.0
         self.resubmitted = 0
 
@@ -143,7 +145,9 @@ class Dispatcher:
             self._look_around(now)
         next_deadline = min(group.deadline for group in self._open.values())
         self._read_news(min(BLOCK_MS, int((next_deadline - now) * 1000) + 1))
-        observe(self._progress(groups))
+        if now >= self._next_word:
+            self._next_word = now + OBSERVE_S
+            observe(self._progress(groups))
 
     def _cut_off(self, overdue: Sequence[OpenGroup]) -> None:
         self._store.cut_off(overdue)

@@ -75,6 +75,8 @@ def match_all(examples: Iterable[Example], domains: Sequence[Domain]) -> tuple[M
     return tuple(match(one.text, one.domain, domains, one.source) for one in examples)
 
 
+# Every slot of a prompt asks.
+@lru_cache(maxsize=1024)
 def topic(text: str, domain: Domain) -> str:
     """What the text is about: its longest phrase of the domain, else the domain's name."""
     found = _find(_words(text), domain)

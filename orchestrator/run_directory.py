@@ -115,9 +115,16 @@ class RunDirectory:
             file.flush()
             os.fsync(file.fileno())
 
-    def lines(self, name: str) -> Iterator[Any]:
-        """The rows of a JSONL file, broken lines left out; none if there is no file."""
+    def lines(self, name: str, newest_bytes: int | None = None) -> Iterator[Any]:
+        """The rows of a JSONL file, broken lines left out; none if there is no file.
+
+        ``newest_bytes``: only whole lines among so many bytes at its end.
+        """
         with contextlib.suppress(FileNotFoundError), (self.path / name).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if newest_bytes is not None and size > newest_bytes:
+                file.seek(size - newest_bytes)
+                file.readline()
             for line in file:
                 with contextlib.suppress(ValueError):
                     yield json.loads(line)

@@ -100,14 +100,19 @@ def stored_run(directory: RunDirectory) -> StoredRun:
     )
 
 
-def stored_batches(directory: RunDirectory, inputs: Inputs) -> tuple[Batch, ...]:
-    """What each update of a run used. Raises UsageError for rows that do not fit together."""
+def stored_batches(
+    directory: RunDirectory, inputs: Inputs, newest_bytes: int | None = None
+) -> tuple[Batch, ...]:
+    """What each update of a run used, or the whole updates among the newest bytes of its rollouts.
+
+    Raises UsageError for rows that do not fit together.
+    """
     try:
         acted = {
             (int(row["policy_version"]), str(row["domain"])): decode_params(row["params"])
             for row in directory.lines("policies.jsonl")
         }
-        batches = tuple(_batches(directory, inputs, acted))
+        batches = tuple(_batches(directory, inputs, acted, newest_bytes))
         _check([group for batch in batches for group in batch.groups], inputs)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(
@@ -117,9 +122,11 @@ def stored_batches(directory: RunDirectory, inputs: Inputs) -> tuple[Batch, ...]
     return batches
 
 
-def _batches(directory: RunDirectory, inputs: Inputs, acted: Acted) -> Iterator[Batch]:
+def _batches(
+    directory: RunDirectory, inputs: Inputs, acted: Acted, newest_bytes: int | None
+) -> Iterator[Batch]:
     rows: dict[int, dict[tuple[int, str], dict[int, Row]]] = {}
-    for row in directory.lines("rollouts.jsonl"):
+    for row in directory.lines("rollouts.jsonl", newest_bytes):
         # What came too late for the update was kept, and not used.
         late = row["purpose"] == "train" and (
             row["update"] - 1 - row["policy_version"] > inputs.config.max_staleness
@@ -127,6 +134,10 @@ def _batches(directory: RunDirectory, inputs: Inputs, acted: Acted) -> Iterator[
         if row["purpose"] == "train" and not late:
             groups = rows.setdefault(row["update"], {})
             groups.setdefault((row["step"], row["group"]), {})[row["slot"]] = row
+    file = directory.path / "rollouts.jsonl"
+    if newest_bytes is not None and file.exists() and file.stat().st_size > newest_bytes:
+        # The update in which the bytes begin is not whole.
+        rows.pop(min(rows, default=0), None)
     domains = inputs.domains.items()
     places = {name: _Places(domain.concepts, domain.features) for name, domain in domains}
     for update, groups in rows.items():

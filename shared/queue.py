@@ -1,7 +1,7 @@
 """The Celery app both sides share: task names, queues, and the only Celery settings.
 
 A group of slots travels as one task, late acknowledged, one at a time per thread: a straggler holds
-nothing else up, and what a dead worker held goes back to the queue.
+nothing else up, and what a worker that stops has not done goes back to the queue.
 """
 
 from celery import Celery
@@ -10,10 +10,6 @@ from kombu import Exchange, Queue
 GENERATE = "generate"
 SCORE = "score"
 QUEUES = (GENERATE, SCORE)
-
-#: Seconds until the broker hands an unacknowledged task to another worker. Recovery does not wait
-#: for it: groups have leases of their own.
-VISIBILITY_TIMEOUT_S = 3600
 
 
 def celery_app(broker_url: str, max_connections: int = 64) -> Celery:
@@ -41,9 +37,10 @@ def celery_app(broker_url: str, max_connections: int = 64) -> Celery:
         broker_connection_max_retries=None,
         task_publish_retry_policy={"max_retries": 5, "interval_max": 3},
         broker_transport_options={
-            "visibility_timeout": VISIBILITY_TIMEOUT_S,
-            "unacked_restore_interval": 5,
-            "unacked_restore_throttle": 1,
+            # A worker keeps in mind, and not in Redis (eight commands a task), what it has in hand,
+            # and puts it back when it is told to stop. What was in the hands of a dead one the
+            # orchestrator submits again, for groups have leases.
+            "ack_emulation": False,
             "socket_timeout": 10,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,

@@ -22,6 +22,7 @@ from shared.messages import WorkerCard
 from shared.patience import patient_async
 from shared.settings import openrouter_api_key, openrouter_base_url
 from worker.calls import Caller
+from worker.connection import PackedConnection
 from worker.governor import Governor
 from worker.providers import providers
 from worker.providers.base import Provider
@@ -57,6 +58,7 @@ class WorkerLoop:
         )
         self.redis = Redis.from_url(
             redis_url,
+            connection_class=PackedConnection,
             decode_responses=True,
             socket_timeout=10,
             socket_connect_timeout=5,

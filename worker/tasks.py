@@ -25,7 +25,7 @@ from worker.governor import Stopped, Withdrawn
 from worker.loop import WorkerLoop
 from worker.rewards.table import check
 from worker.scoring import score_group
-from worker.slots import GroupTask, Held
+from worker.slots import GroupTask
 
 log = logging.getLogger(__name__)
 _terms = TypeAdapter(list[RewardTerm])
@@ -43,6 +43,7 @@ def build_app(
         raise EnvironmentNotReady(f"{REDIS_URL} is not set; a worker needs redis://HOST:PORT/DB")
     openrouter_api_key()  # A malformed key ends the worker here, and not in its calls.
     app = celery_app(url, max_connections=groups + 20)
+    app.conf.worker_consumer = "worker.consumer:CalmConsumer"
     loop = WorkerLoop(url, name, groups, queues, lease_s)
 
     @app.task(name=GENERATE)
@@ -65,9 +66,7 @@ def run_group(loop: WorkerLoop, task: GroupTask) -> None:
     What is left undone is done elsewhere or later: the orchestrator submits the group again.
     """
     try:
-        held = loop.wait(loop.slots.begin(task))
-        if held is not None:
-            _do(loop, held)
+        loop.wait(_do(loop, task))
     except Stopped as stop:
         log.info("%s: left, since the run stops: %s", task, stop)
     except Withdrawn as reason:
@@ -83,14 +82,17 @@ def run_group(loop: WorkerLoop, task: GroupTask) -> None:
         )
 
 
-def _do(loop: WorkerLoop, held: Held) -> None:
+async def _do(loop: WorkerLoop, task: GroupTask) -> None:
+    held = await loop.slots.begin(task)
+    if held is None:
+        return
     try:
-        if held.task.role == "generate":
-            loop.wait(generate_group(loop.slots, loop.providers, held))
+        if task.role == "generate":
+            await generate_group(loop.slots, loop.providers, held)
         else:
-            loop.wait(score_group(loop.slots, loop.caller, held))
+            await score_group(loop.slots, loop.caller, held)
     finally:
-        loop.wait(loop.slots.release(held))
+        await loop.slots.release(held)
 
 
 @control_command(args=[("terms", str), ("columns", str)], signature="[terms] [columns]")

@@ -15,6 +15,8 @@ from orchestrator.stored_run import StoredRun, stored_batches
 from shared.errors import UsageError
 
 KINDS = ("concept", "template", "feature")
+#: Of ``rollouts.jsonl``, what the end of a run reads back: some 25,000 rollouts.
+NEWEST_BYTES = 64 * 2**20
 
 
 def explanation(stored: StoredRun) -> dict[str, Any]:
@@ -37,9 +39,12 @@ def explanation(stored: StoredRun) -> dict[str, Any]:
 
 
 def instrument(directory: RunDirectory, inputs: Inputs) -> dict[str, Any] | None:
-    """How far the reward of a run can be trusted; None if its rollouts cannot be read back."""
+    """How far the reward of a run can be trusted; None if its rollouts cannot be read back.
+
+    A long run is judged by its newest rollouts: a million of them would fill the memory.
+    """
     try:
-        batches = stored_batches(directory, inputs)
+        batches = stored_batches(directory, inputs, NEWEST_BYTES)
     except UsageError:
         return None
     groups = [group for batch in batches for group in batch.groups]

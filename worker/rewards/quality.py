@@ -6,6 +6,7 @@ a word of any completion.
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from worker.rewards.words import fold, is_content, words
@@ -26,6 +27,18 @@ _INSTRUCTIONS = frozenset(
         """
     )
 )
+
+
+class _Subject(NamedTuple):
+    """What a text is to be about: folded content words, and the terms as whole phrases."""
+
+    reference: frozenset[str]
+    prompt: frozenset[str]
+    phrases: frozenset[tuple[str, ...]]
+    #: All of their content words.
+    keywords: frozenset[str]
+    #: Share of keywords that is natural for a text about it.
+    natural: float
 
 
 class _Part(NamedTuple):
@@ -75,27 +88,34 @@ def _relevance(
 ) -> float | None:
     """How much the words found are about the subject; None if nothing names the subject."""
     known = set(found)
-    reference_words = _folded(reference)
-    reference_content = set(filter(is_content, reference_words))
-    prompt_content = set(filter(is_content, _folded(prompt))) - _INSTRUCTIONS
-    phrases = {tuple(phrase) for term in terms if (phrase := _folded(term))}
+    subject = _subject(prompt, reference, tuple(terms))
     parts: list[_Part] = []
-    if reference_content:
-        parts.append(_Part(_REFERENCE_WEIGHT, _damp(_share(reference_content, known))))
-    if phrases:
-        coverage = _named(phrases, found) / min(_ENOUGH_TERMS, len(phrases))
+    if subject.reference:
+        parts.append(_Part(_REFERENCE_WEIGHT, _damp(_share(subject.reference, known))))
+    if subject.phrases:
+        coverage = _named(subject.phrases, found) / min(_ENOUGH_TERMS, len(subject.phrases))
         parts.append(_Part(_TERMS_WEIGHT, _damp(coverage)))
-    if prompt_content:
-        parts.append(_Part(_PROMPT_WEIGHT, _share(prompt_content, known)))
+    if subject.prompt:
+        parts.append(_Part(_PROMPT_WEIGHT, _share(subject.prompt, known)))
     if not parts:
         return None
-    term_words = {word for phrase in phrases for word in phrase if is_content(word)}
-    keywords = reference_content | prompt_content | term_words
-    natural = max(_NATURAL_DENSITY, _density(reference_words, keywords))
-    excess = _density(found, keywords) - natural
-    factor = 1 - excess / (1 - natural) if excess > 0 else 1.0
+    excess = _density(found, subject.keywords) - subject.natural
+    factor = 1 - excess / (1 - subject.natural) if excess > 0 else 1.0
     mean = sum(part.weight * part.score for part in parts) / sum(part.weight for part in parts)
     return factor * min(1.0, mean)
+
+
+# The same for every completion of a group.
+@lru_cache(maxsize=64)
+def _subject(prompt: str, reference: str, terms: tuple[str, ...]) -> _Subject:
+    reference_words = _folded(reference)
+    of_reference = frozenset(filter(is_content, reference_words))
+    of_prompt = frozenset(filter(is_content, _folded(prompt))) - _INSTRUCTIONS
+    phrases = frozenset(tuple(phrase) for term in terms if (phrase := _folded(term)))
+    of_terms = {word for phrase in phrases for word in phrase if is_content(word)}
+    keywords = of_reference | of_prompt | of_terms
+    natural = max(_NATURAL_DENSITY, _density(reference_words, keywords))
+    return _Subject(of_reference, of_prompt, phrases, keywords, natural)
 
 
 def _folded(text: str) -> list[str]:
@@ -107,15 +127,15 @@ def _damp(share: float) -> float:
     return 1 - (1 - min(1.0, share)) ** 2
 
 
-def _share(wanted: set[str], known: set[str]) -> float:
+def _share(wanted: frozenset[str], known: set[str]) -> float:
     return len(wanted & known) / len(wanted)
 
 
-def _density(found: Sequence[str], keywords: set[str]) -> float:
+def _density(found: Sequence[str], keywords: frozenset[str]) -> float:
     return sum(word in keywords for word in found) / len(found) if found else 0.0
 
 
-def _named(phrases: set[tuple[str, ...]], found: list[str]) -> int:
+def _named(phrases: frozenset[tuple[str, ...]], found: list[str]) -> int:
     """Number of the phrases whose words stand side by side in the text."""
     known = set(found)
     text = f" {' '.join(found)} "

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 # Scripts written without spaces (CJK, kana, Thai, Lao, Myanmar, Khmer): every letter is a word.
 _SPACELESS = (
@@ -26,13 +27,19 @@ def words(text: str) -> list[str]:
     Hyphens and underscores divide, apostrophes inside a word do not; in scripts written without
     spaces every letter is a word. Never raises; linear in the length of the text.
     """
+    return list(_words(text))
+
+
+# Every part of a reward asks for the words of the same completion.
+@lru_cache(maxsize=64)
+def _words(text: str) -> tuple[str, ...]:
     found = _WORD.findall(text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").casefold())
     if text.isascii():
-        return found
-    return [
+        return tuple(found)
+    return tuple(
         unicodedata.normalize("NFC", word) if len(word) <= _LONGEST_NORMALIZED else word
         for word in found
-    ]
+    )
 
 
 def fold(word: str) -> str:

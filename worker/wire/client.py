@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Iterable
 from datetime import timedelta
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.metadata import version
+from typing import NamedTuple
 
 import httpx
 from pyreqwest.client import ClientBuilder
@@ -24,12 +26,14 @@ _IDLE_S = 30.0
 # Shorter ones are placeholders, and may occur in any text.
 _SHORTEST_SECRET = 8
 _TITLE = "concept-grpo"
+_AGENT = f"concept-grpo/{version('concept-grpo')}"
 # Reserved by RFC 2606: the project has no address of its own.
 _REFERER = "https://concept-grpo.example"
 
 
 def _transport(connect_timeout_s: float) -> httpx.AsyncBaseTransport:
-    """The seam: whose sockets httpx uses. httpx's own pool collapses above 64 calls."""
+    """The seam: any transport of httpx. httpx's own pool collapses above 64 calls, and its client,
+    which adds cookies, redirects, proxies and authentication, costs as much again as the call."""
     builder = (
         ClientBuilder()
         .connect_timeout(timedelta(seconds=connect_timeout_s))
@@ -45,13 +49,21 @@ def _transport(connect_timeout_s: float) -> httpx.AsyncBaseTransport:
     return HttpxTransport(builder.build())
 
 
-def _abandoned(deadline_s: float) -> httpx.Timeout:
+class _Answered(NamedTuple):
+    """A whole response; ``body`` is None if it is larger than any answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes | None
+
+
+def _abandoned(deadline_s: float) -> dict[str, float | None]:
     """When the transport itself ends a call that nobody waits for any more.
 
     Cancelling a call leaves it running in the transport, its connection open, even after the client
     is closed. The transport takes the sum of these four for the whole call.
     """
-    return httpx.Timeout(None, read=deadline_s + _GRACE_S)
+    return {"connect": None, "read": deadline_s + _GRACE_S, "write": None, "pool": None}
 
 
 class ChatClient:
@@ -79,23 +91,18 @@ class ChatClient:
             self._openrouter = True
         self._probing = asyncio.Lock()
         self._key = api_key
-        headers = {
+        self._headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
             "HTTP-Referer": _REFERER,
+            "User-Agent": _AGENT,
             "X-OpenRouter-Title": _TITLE,
         }
         if api_key:
-            headers["Authorization"] = f"Bearer {api_key}"
-        self._http = httpx.AsyncClient(
-            transport=_transport(connect_timeout_s),
-            headers=headers,
-            timeout=None,
-            trust_env=False,
-            follow_redirects=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._chat_url = httpx.URL(f"{base_url}/chat/completions")
+        self._transport = _transport(connect_timeout_s)
 
     def __repr__(self) -> str:
         return f"ChatClient({self.base_url!r})"
@@ -107,23 +114,17 @@ class ChatClient:
         has it forget that answer and give another, which it may then repeat. Whatever goes wrong is
         in the verdict; only cancellation raises.
         """
-        headers = {"X-OpenRouter-Cache": "true"}
+        headers = {**self._headers, "X-OpenRouter-Cache": "true"}
         if fresh:
             headers["X-OpenRouter-Cache-Clear"] = "true"
-        url = f"{self.base_url}/chat/completions"
         try:
-            async with (
-                asyncio.timeout(deadline_s),
-                self._http.stream(
-                    "POST", url, content=body, headers=headers, timeout=_abandoned(deadline_s)
-                ) as response,
-            ):
-                received = await _received(response)
+            request = httpx.Request("POST", self._chat_url, content=body, headers=headers)
+            answered = await self._answered(request, deadline_s)
         except Exception as error:
             return transport_failure(error)
-        if received is None:
+        if answered.body is None:
             return fault_alone("huge_body")
-        return self._judged(response, received)
+        return self._judged(answered.status, answered.headers, answered.body)
 
     async def generation_cost(self, generation_id: str) -> float | None:
         """What a generation cost, in USD, as OpenRouter's books say; None if they do not tell.
@@ -149,38 +150,52 @@ class ChatClient:
 
     async def aclose(self) -> None:
         """Close all connections; calls under way fail."""
-        await self._http.aclose()
+        await self._transport.aclose()
 
-    def _judged(self, response: httpx.Response, received: bytes) -> Classified:
-        headers = dict(response.headers)
+    async def _answered(self, request: httpx.Request, deadline_s: float) -> _Answered:
+        """The response, read to its end. Raises whatever the transport raises, TimeoutError."""
+        request.extensions = {"timeout": _abandoned(deadline_s)}
+        async with asyncio.timeout(deadline_s):
+            response = await self._transport.handle_async_request(request)
+            try:
+                body = await _received(response)
+            finally:
+                await response.aclose()
+        return _Answered(response.status_code, _decoded(response.headers.raw), body)
+
+    def _judged(self, status: int, headers: dict[str, str], received: bytes) -> Classified:
         if self._key and len(self._key) >= _SHORTEST_SECRET:
             # A server may quote the key that it refuses.
             received = received.replace(self._key.encode(), b"***")
             headers = {key: value.replace(self._key, "***") for key, value in headers.items()}
-        return classify(response.status_code, headers, received, time.time())
+        return classify(status, headers, received, time.time())
 
     async def _get(self, path: str, query: dict[str, str]) -> object:
         """The JSON value at a path; None for whatever goes wrong."""
         with contextlib.suppress(Exception):
-            async with (
-                asyncio.timeout(_SIDE_DEADLINE_S),
-                self._http.stream(
-                    "GET",
-                    self.base_url + path,
-                    params=query,
-                    timeout=_abandoned(_SIDE_DEADLINE_S),
-                ) as response,
-            ):
-                received = await _received(response)
-                if received is not None and response.is_success:
-                    return parsed(received)
+            request = httpx.Request(
+                "GET", self.base_url + path, params=query, headers=self._headers
+            )
+            answered = await self._answered(request, _SIDE_DEADLINE_S)
+            if answered.body is not None and 200 <= answered.status < 300:
+                return parsed(answered.body)
         return None
+
+
+def _decoded(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name; a repeated one has its values in one line, as RFC 9110 reads it."""
+    headers: dict[str, str] = {}
+    for key, value in raw:
+        name, text = key.decode("latin-1"), value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {text}" if name in headers else text
+    return headers
 
 
 async def _received(response: httpx.Response) -> bytes | None:
     """The whole body; None if it is larger than any answer."""
+    assert isinstance(response.stream, httpx.AsyncByteStream), "the transport is asynchronous"
     parts, size = [], 0
-    async for part in response.aiter_raw():
+    async for part in response.stream:
         parts.append(part)
         size += len(part)
         if size > _LARGEST_ANSWER:

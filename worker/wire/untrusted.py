@@ -75,4 +75,6 @@ def words(said: str, *secrets: str) -> str:
 
 
 def _one_line(said: str) -> str:
+    if said.isprintable():
+        return " ".join(said.split())
     return " ".join("".join(c if c.isprintable() else " " for c in said).split())

@@ -1,0 +1,63 @@
+"""Start-up: ``orchestrator --help``, an empty Python beside it, and a run to its first rollout.
+
+    python -m tests.benchmarks.start [--repeat 5] [--json FILE]
+
+Medians. Bounds: help in 150 ms, the first rollout within 3 s.
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks._measuring import arguments, children_cpu_s, report
+from tests.benchmarks._runs import watched
+from tests.running import ORCHESTRATOR
+
+
+def command(*words: str | Path) -> None:
+    """Run a command to its end."""
+    subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+
+
+def first_step() -> None:
+    """Until the first step of a run of 8 x 8 rollouts is on disk."""
+    with tempfile.TemporaryDirectory() as place, watched(Path(place), "--steps=100000") as going:
+        going.await_step(1)
+
+
+def timed(what: str, work: Callable[[], None], repeat: int) -> dict[str, Any]:
+    """One row."""
+    seconds, cpu = [], []
+    for _ in range(repeat):
+        began, used = time.monotonic(), children_cpu_s()
+        work()
+        seconds.append(time.monotonic() - began)
+        cpu.append(children_cpu_s() - used)
+    return {
+        "what": what,
+        "ms": 1000 * statistics.median(seconds),
+        "least_ms": 1000 * min(seconds),
+        "cpu_ms": 1000 * statistics.median(cpu),
+    }
+
+
+def main() -> None:
+    """Print a row per command."""
+    parser = arguments(__doc__)
+    parser.add_argument("--repeat", type=int, default=5)
+    wanted = parser.parse_args()
+    rows = [
+        timed("python -c pass", lambda: command(sys.executable, "-c", "pass"), wanted.repeat),
+        timed("orchestrator --help", lambda: command(ORCHESTRATOR, "--help"), wanted.repeat),
+        {**timed("run to the first step", first_step, wanted.repeat), "cpu_ms": None},
+    ]
+    report(rows, wanted.json)
+
+
+if __name__ == "__main__":
+    main()
