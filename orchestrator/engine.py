@@ -1,5 +1,6 @@
 """The engine of a run: Redis server and workers, embedded or given, behind one dispatcher."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from orchestrator.embedded import Embedded, check_server, connect
 from orchestrator.interrupts import Interrupts
 from shared.errors import EnvironmentNotReady, UsageError
 from shared.fleet import live_workers
+from shared.keys import HEARTBEAT_S
 from shared.messages import RewardTerm, WorkerCard
 from shared.patience import patient
 from shared.queue import celery_app
@@ -51,7 +53,7 @@ def engine(
     """
     if url is not None:
         server = check_server(url)
-        cards = live_workers(connect(url))
+        cards = _workers(url)
         workers = len(cards)
         if not workers:
             raise EnvironmentNotReady(
@@ -80,6 +82,15 @@ def check_rewards(engine: Engine, terms: tuple[RewardTerm, ...], columns: tuple[
     )
     if problems:
         raise UsageError("\n".join(problems))
+
+
+def _workers(url: str) -> list[WorkerCard]:
+    """The live workers of a server; one that was just wiped has heard of none for a heartbeat."""
+    end = time.monotonic() + HEARTBEAT_S + 0.5
+    with connect(url) as client:
+        while not (cards := live_workers(client)) and time.monotonic() < end:
+            time.sleep(0.1)
+    return cards
 
 
 def _in_words(cards: Sequence[WorkerCard]) -> str:
