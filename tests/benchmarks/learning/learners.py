@@ -89,6 +89,7 @@ def _tuned(optimizer: str, rates: Sequence[float], most: int) -> Mapping[str, Re
     return {
         **_settings(Ours, wide, ("64", "16")),
         **_settings(Ours, _clipped(optimizer, rates, (1, most), entropy_coef=0.05), ("16",)),
+        **_settings(Ours, _clipped(optimizer, rates[2:], (most,), entropy_coef=0.1), ("16",)),
         **_settings(Ours, _clipped(optimizer, low, (20 if most == 10 else 10,)), ("16",)),
         **_settings(Ours, _clipped(optimizer, middle, (1, most)), ("8",)),
     }
@@ -195,15 +196,20 @@ LEARNERS: Mapping[str, Entry] = {
     ),
     "thompson": Entry(
         "linear Thompson sampling",
-        _settings(
-            LinearThompson,
-            [
-                ThompsonKnobs(spread, ridge)
-                for spread in (0.5, 0.7, 1.0, 1.4)
-                for ridge in (None, 1.0, 3.0, 10.0)
-            ],
-            BATCHES,
-        ),
+        {
+            **_settings(
+                LinearThompson,
+                [
+                    ThompsonKnobs(spread, ridge)
+                    for spread in (0.5, 0.7, 1.0, 1.4)
+                    for ridge in (None, 1.0, 3.0, 10.0)
+                ],
+                BATCHES,
+            ),
+            **_settings(
+                LinearThompson, [ThompsonKnobs(spread, 30.0) for spread in (0.5, 0.7)], ("8",)
+            ),
+        },
         "spread=0.7 ridge=10, first 8",
     ),
 }
