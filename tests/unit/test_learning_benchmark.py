@@ -1,17 +1,19 @@
 """The learning benchmark measures what it says: fractions, crossings, worlds as described."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 
 from orchestrator.rollouts import Action
 from orchestrator.space import Space
-from tests.benchmarks.learning import plot, table
+from tests.benchmarks.learning import plot, table, tpe, tuning
 from tests.benchmarks.learning.environments import environment
-from tests.benchmarks.learning.learner import Batches, Curve, Recipe, learn
+from tests.benchmarks.learning.learner import Answers, Batches, Curve, Recipe, learn
 from tests.benchmarks.learning.learners import LEARNERS
-from tests.benchmarks.learning.search import RandomSearch
+from tests.benchmarks.learning.search import CrossEntropy, CrossEntropyKnobs, RandomSearch
+from tests.benchmarks.learning.tpe import Tpe, TpeKnobs
 from tests.benchmarks.learning.world import every_action, uniform_law
 
 
@@ -116,3 +118,64 @@ def test_the_table_and_the_plot_name_every_learner_and_say_never() -> None:
 
 def test_every_learners_chosen_setting_is_one_of_its_settings() -> None:
     assert [name for name, entry in LEARNERS.items() if entry.chosen not in entry.settings] == []
+
+
+def test_tpe_with_its_past_in_arrays_suggests_what_optunas_own_sampler_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    optuna = pytest.importorskip("optuna")
+    knobs = TpeKnobs(calls_per_action=2, multivariate=True, good=0.25)
+    with monkeypatch.context() as patch:
+        patch.setattr(tpe, "remembering", lambda learner: optuna.samplers.TPESampler)
+        theirs = suggested(knobs)
+    assert suggested(knobs) == theirs
+
+
+@pytest.mark.parametrize("trials", [0, 1, 60])
+def test_one_parameters_mixture_is_optunas(trials: int) -> None:
+    """The same law and the same draws; ties of the ratio alone are broken by other roundings."""
+    sampler = pytest.importorskip("optuna.samplers._tpe.sampler")
+    optuna = pytest.importorskip("optuna")
+    seen = np.random.default_rng(5).integers(7, size=trials)
+    space = {"it": optuna.distributions.CategoricalDistribution(range(7))}
+    knobs = optuna.samplers.TPESampler()._parzen_estimator_parameters
+    theirs = sampler._ParzenEstimator({"it": seen}, space, knobs)
+    ours = tpe.Mixture.of(seen, 7, sampler.default_weights)
+    law_c = np.exp(theirs.log_pdf({"it": np.arange(7)}))
+    assert ours.law_c == pytest.approx(law_c, rel=1e-12)
+    drawn = theirs.sample(np.random.RandomState(3), 50)["it"]
+    assert ours.drawn(np.random.RandomState(3), 50).tolist() == drawn.tolist()
+
+
+def suggested(knobs: TpeKnobs) -> Sequence[Mapping[str, int]]:
+    made: list[Tpe] = []
+
+    def make(space: Space, seed: int) -> Tpe:
+        made.append(Tpe(knobs, space, seed))
+        return made[-1]
+
+    learn(Recipe(make, Batches(1, few=1)), environment("E1", 3), 3, 120, ())
+    return made[0].past
+
+
+def test_an_elite_over_a_window_holds_earlier_calls() -> None:
+    (world,) = environment("E1", 3).worlds
+    first, second = list(every_action(world.space))[:2]
+    learner = CrossEntropy(CrossEntropyKnobs(elite=0.25, rate=1.0, window=16), world.space, 0)
+    for action, reward in ((first, 1.0), (second, 0.0)):
+        rewards_G = np.full(8, reward)
+        learner.tell(0, [Answers(0, (action,) * 8, rewards_G, 0.0)])
+    assert learner.deployed().concepts == first.concepts
+
+
+def test_the_best_of_the_first_round_are_scored_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def score(name: str, setting: str, place: str, seed: int) -> float:
+        return float("rate=0.6" in setting) + (seed == tuning.FIRST_SEED + 7) * len(setting)
+
+    monkeypatch.setattr(tuning, "_score", score)
+    first, second = tuning.raced("cem", 2, ["E1", "E5"])
+    assert len(first) == len(LEARNERS["cem"].settings)
+    assert len(second) == tuning.FINALISTS
+    assert all("rate=0.6" in setting for setting in second)
+    assert set(first.values()) == {0.0, 1.0}
+    assert max(second.values()) > 1.0

@@ -25,7 +25,7 @@ def main() -> None:
     names = [name for name in chosen.learners if not _said_missing(name)]
     if chosen.tune:
         for name in names:
-            print(tuning.text(name, tuning.scores(name, chosen.seeds, chosen.environments)))
+            print(tuning.text(name, tuning.raced(name, chosen.seeds, chosen.environments)))
         return
     rows = []
     for one in _rows(names, chosen.environments, chosen.seeds, chosen.calls):
@@ -94,7 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--calls", type=int, default=1024, help="per learner and seed")
     parser.add_argument("--json", type=Path, help="write the table and curves here")
     parser.add_argument("--plot", type=Path, help="write an SVG here")
-    parser.add_argument("--tune", action="store_true", help="score every setting instead")
+    parser.add_argument("--tune", action="store_true", help="race all settings instead")
     return parser.parse_args()
 
 

@@ -7,7 +7,8 @@ A categorical law per slot (k concepts, one template, f features), the gradient 
 AdamW, Euclidean projection onto the simplex: as the authors' run_glue_discrete_LM.py has it. Slots
 of theirs may repeat a word; here a concept that is taken already falls to the next free one. Left
 out: the ngram table (our vocabulary is the domain) and the choice of the best epoch on a held-out
-set (its calls would have to be counted).
+set (its calls would have to be counted). Beyond theirs, for tuning: another
+first moment, and a share of the uniform law that stays in every slot.
 """
 
 from collections.abc import Sequence
@@ -21,13 +22,17 @@ from tests.benchmarks.learning.learner import Answers
 
 GROUP_SIZE = 8
 MAX_NORM = 3.0
-FIRST, SECOND, TINY = 0.9, 0.999, 1e-8
+SECOND, TINY = 0.999, 1e-8
 
 
 class BdplKnobs(NamedTuple):
     """What was tuned."""
 
     learning_rate: float = 0.01
+    #: Of AdamW: how much of the past gradients a step holds.
+    momentum: float = 0.9
+    #: Share of the uniform law in every slot.
+    floor: float = 0.0
 
 
 class Bdpl:
@@ -38,7 +43,8 @@ class Bdpl:
         self.noise = np.random.default_rng([seed, 31])
         sizes = [space.n] * space.k + [space.T] + [space.m] * space.f
         self.allowed_sW: BoolArray = np.arange(max(sizes)) < np.array(sizes)[:, None]
-        self.law_sW: FloatArray = self.allowed_sW / self.allowed_sW.sum(axis=1, keepdims=True)
+        self.uniform_sW: FloatArray = self.allowed_sW / self.allowed_sW.sum(axis=1, keepdims=True)
+        self.law_sW = self.uniform_sW
         self.first_sW, self.second_sW = np.zeros_like(self.law_sW), np.zeros_like(self.law_sW)
         self.steps = 0
         self._picked: list[IntArray] = []
@@ -59,17 +65,19 @@ class Bdpl:
         norm = float(np.sqrt((uphill_sW**2).sum()))
         uphill_sW *= min(1.0, MAX_NORM / (norm + TINY))
         self.steps += 1
-        self.first_sW = FIRST * self.first_sW + (1 - FIRST) * uphill_sW
+        momentum, floor = self.knobs.momentum, self.knobs.floor
+        self.first_sW = momentum * self.first_sW + (1 - momentum) * uphill_sW
         self.second_sW = SECOND * self.second_sW + (1 - SECOND) * uphill_sW**2
-        first_sW = self.first_sW / (1 - FIRST**self.steps)
+        first_sW = self.first_sW / (1 - momentum**self.steps)
         second_sW = self.second_sW / (1 - SECOND**self.steps)
         step_sW = self.knobs.learning_rate * first_sW / (np.sqrt(second_sW) + TINY)
-        self.law_sW = np.stack(
+        law_sW = np.stack(
             [
                 _projected(row_W, allowed_W)
                 for row_W, allowed_W in zip(self.law_sW + step_sW, self.allowed_sW, strict=True)
             ]
         )
+        self.law_sW = (1 - floor) * law_sW + floor * self.uniform_sW
 
     def deployed(self) -> Action:
         return self._action(self.law_sW.argmax(axis=1))

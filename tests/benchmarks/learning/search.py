@@ -3,7 +3,7 @@
 Random search (Bergstra & Bengio 2012) draws uniformly and deploys the best action seen. The
 cross-entropy method (Rubinstein 1999; de Boer et al. 2005) moves probabilities towards the actions
 of the best share of each generation. Both read single rewards, so an oracle takes the prompts'
-offsets out: more than they would have. Left out: restarts, elites kept over generations.
+offsets out: more than they would have. Left out: restarts.
 """
 
 from collections.abc import Sequence
@@ -73,6 +73,8 @@ class CrossEntropyKnobs(NamedTuple):
     elite: float = 0.2
     #: How far they move.
     rate: float = 0.5
+    #: Calls that the elite is taken from, the newest ones; None is the generation alone.
+    window: int | None = None
 
 
 class CrossEntropy(Sampler):
@@ -81,6 +83,7 @@ class CrossEntropy(Sampler):
     def __init__(self, knobs: CrossEntropyKnobs, space: Space, seed: int) -> None:
         super().__init__(space, seed)
         self.knobs = knobs
+        self._seen: list[tuple[Action, float]] = []
         self._chances = _Chances(
             np.full(space.n, space.k / space.n),
             np.full(space.T, 1 / space.T),
@@ -88,11 +91,17 @@ class CrossEntropy(Sampler):
         )
 
     def tell(self, step: int, answers: Sequence[Answers]) -> None:
-        actions = [action for answer in answers for action in answer.actions]
-        reward_R = np.concatenate([a.rewards_G - a.offset for a in answers])
-        size = max(round(self.knobs.elite * len(actions)), 2)
-        elite = [actions[at] for at in np.argsort(-reward_R, kind="stable")[:size]]
-        self._chances = self._moved(elite)
+        fresh = [
+            pair
+            for answer in answers
+            for pair in zip(
+                answer.actions, (answer.rewards_G - answer.offset).tolist(), strict=True
+            )
+        ]
+        self._seen = (self._seen + fresh)[-max(self.knobs.window or 0, len(fresh)) :]
+        size = max(round(self.knobs.elite * len(self._seen)), 2)
+        ranked = sorted(self._seen, key=lambda pair: -pair[1])
+        self._chances = self._moved([action for action, _ in ranked[:size]])
         self.params = self._chances.params(self.space)
 
     def _moved(self, elite: Sequence[Action]) -> "_Chances":

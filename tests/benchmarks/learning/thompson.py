@@ -2,9 +2,10 @@
 
     w ~ N(mean, s2 (A + lambda I)^-1) for every call; act on the best action under w
 
-Agrawal & Goyal 2013; the ridge by evidence, as ours. Features are raw memberships, centred within a
-prompt's group, so that difficulty cancels. Deployed: the best action under the mean. It is no law
-of our family: its probabilities are not known, and GRPO's ratios cannot be formed.
+Agrawal & Goyal 2013; the ridge lambda by evidence, as ours, unless it is given. Features are raw
+memberships, centred within a prompt's group, so that difficulty cancels. Deployed: the best action
+under the mean. It is no law of our family: its probabilities are not known, and GRPO's ratios
+cannot be formed.
 """
 
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ class ThompsonKnobs(NamedTuple):
 
     #: The draws' spread, as a share of the posterior's.
     spread: float = 1.0
+    #: The ridge; None is the one of the largest evidence after each step.
+    ridge: float | None = None
 
 
 class _Belief(NamedTuple):
@@ -40,6 +43,7 @@ class LinearThompson:
 
     def __init__(self, knobs: ThompsonKnobs, space: Space, seed: int) -> None:
         self.knobs, self.space = knobs, space
+        self.ridges = RIDGES if knobs.ridge is None else np.array([knobs.ridge])
         self.noise = np.random.default_rng([seed, 23])
         self.gram_dd, self.moved_d = np.zeros((space.d, space.d)), np.zeros(space.d)
         self.squares, self.count = 0.0, 0
@@ -75,10 +79,10 @@ class LinearThompson:
         values_d, basis_dd = np.linalg.eigh(self.gram_dd)
         values_d = np.maximum(values_d, 0)
         seen_d = basis_dd.T @ self.moved_d
-        shrunk_Ld = 1 / (values_d + RIDGES[:, None])
+        shrunk_Ld = 1 / (values_d + self.ridges[:, None])
         noise_L = np.maximum(self.squares - shrunk_Ld @ seen_d**2, 1e-12 * self.squares + 1e-300)
         noise_L /= self.count
-        complexity_L = np.log1p(values_d / RIDGES[:, None]).sum(axis=1)
+        complexity_L = np.log1p(values_d / self.ridges[:, None]).sum(axis=1)
         at = int(np.argmax(-0.5 * (self.count * np.log(noise_L) + complexity_L)))
         root_dd = basis_dd * np.sqrt(noise_L[at] * shrunk_Ld[at])
         return _Belief(basis_dd @ (shrunk_Ld[at] * seen_d), root_dd)
