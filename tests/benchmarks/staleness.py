@@ -1,6 +1,6 @@
 """What learning loses when batches are in flight: the same rollouts, 0 or more updates old.
 
-    python -m tests.benchmarks.staleness [--staleness 0 1 2 4] [--seeds 10] [--calls N] [--json FILE]
+    python -m tests.benchmarks.staleness [--staleness 0 1 2 4] [--seeds 10] [--json FILE]
 
 The environments of ``learning``, batches of 64, the default solver. Each batch is drawn that many
 updates before it is learnt from, and the last ones in flight are learnt from too. Fraction of the
