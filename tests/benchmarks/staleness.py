@@ -19,14 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator import advantages, update
 from orchestrator.algorithm import Natural
-from orchestrator.rollouts import Example, Group
+from orchestrator.rollouts import Group
 from orchestrator.space import Space
 from tests.benchmarks.learning.environments import ENVIRONMENTS, environment
 from tests.benchmarks.learning.learner import Answers, Recipe, learn
 from tests.benchmarks.learning.learners import WHOLE
-from tests.benchmarks.learning.ours import DOMAIN, Ours, _rollouts
+from tests.benchmarks.learning.ours import Ours
 
 
 class Late(Ours):
@@ -39,25 +38,10 @@ class Late(Ours):
 
     def tell(self, step: int, answers: Sequence[Answers]) -> None:
         """An update by the oldest batch in flight; by all of them after the last."""
-        acted, version = self._params, self.weights.version
-        groups = [
-            Group(
-                id=f"{at:04d}",
-                step=step,
-                example=Example(f"{answer.prompt}", ""),
-                domain=DOMAIN,
-                policy_version=version,
-                acted=acted,
-                rollouts=_rollouts(answer, self._log_probs[at]),
-            )
-            for at, answer in enumerate(answers)
-        ]
-        self._in_flight.append(groups)
+        self._in_flight.append(self.groups(step, answers))
         keep = 0 if step == self._last else self._staleness
         while len(self._in_flight) > keep:
-            scored = advantages.assign(self._in_flight.popleft(), self.algorithm)
-            spaces = {DOMAIN: self.space}
-            self.weights, _ = update.step(self.weights, scored, self.algorithm, spaces)
+            self.learn_from(self._in_flight.popleft())
 
 
 def fractions(name: str, staleness: int, seeds: int, calls: int) -> list[tuple[float, float]]:

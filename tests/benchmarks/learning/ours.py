@@ -40,7 +40,11 @@ class Ours:
 
     def tell(self, step: int, answers: Sequence[Answers]) -> None:
         """One update."""
-        groups = [
+        self.learn_from(self.groups(step, answers))
+
+    def groups(self, step: int, answers: Sequence[Answers]) -> list[Group]:
+        """The answers to the last ``ask``, as a run has them."""
+        return [
             Group(
                 id=f"{at:04d}",
                 step=step,
@@ -52,6 +56,9 @@ class Ours:
             )
             for at, answer in enumerate(answers)
         ]
+
+    def learn_from(self, groups: Sequence[Group]) -> None:
+        """One update by these groups, whenever they were drawn."""
         scored = advantages.assign(groups, self.algorithm)
         spaces = {DOMAIN: self.space}
         self.weights, _ = update.step(self.weights, scored, self.algorithm, spaces)
