@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from orchestrator import run
 from orchestrator.budget import estimate, restore_ledger, spending
+from orchestrator.embedded import connect
 from orchestrator.engine import Engine, check_rewards, engine
 from orchestrator.inputs import Inputs, prepare
 from orchestrator.interrupts import Interrupts
@@ -74,9 +75,15 @@ def play(
         logs = directory.attempt_logs()
         with engine(inputs.config, directory.name, url, state, logs, interrupts) as machine:
             check_rewards(machine, inputs.terms("eval"), inputs.columns)
-            with Store(
-                machine.dispatcher.redis, directory.name, alone=machine.embedded is not None
-            ) as store:
+            with (
+                connect(machine.url) as brisk,
+                Store(
+                    machine.dispatcher.redis,
+                    directory.name,
+                    alone=machine.embedded is not None,
+                    brisk=brisk,
+                ) as store,
+            ):
                 first = _restore(store, session)
                 machine.dispatcher.clear_stop()
                 started(machine, first)

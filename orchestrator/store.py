@@ -40,8 +40,14 @@ class Head(NamedTuple):
 class Store:
     """Reads and writes one run's state. A context manager: inside, this process owns the run."""
 
-    def __init__(self, redis: Redis, run: str, alone: bool = False) -> None:
-        """``alone``: nobody else can reach this server, so that an old fence is a dead one's."""
+    def __init__(
+        self, redis: Redis, run: str, alone: bool = False, brisk: Redis | None = None
+    ) -> None:
+        """``alone``: nobody else can reach this server, so that an old fence is a dead one's.
+
+        ``brisk`` renews the fence and gives it up: a client that does not wait for the server, as
+        what fails is tried again at the next renewal, and at the end expires.
+        """
         self._alone = alone
         self.redis = redis
         self._run = run
@@ -55,7 +61,7 @@ class Store:
             }
         )
         self._commit = redis.register_script(_lua("commit"))
-        self._renew = redis.register_script(_lua("renew_fence"))
+        self._renew = (brisk or redis).register_script(_lua("renew_fence"))
         self._closing = threading.Event()
         #: What the renewer found: "ours", "lost" or "wiped".
         self._fence = "ours"
