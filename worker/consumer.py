@@ -5,7 +5,7 @@ from typing import Any
 from celery.worker.consumer import Consumer
 
 #: Seconds between two messages about tasks; a message carries all events since the last one.
-EVENTS_S = 0.2
+EVENTS_S = 0.5
 #: Events that one message carries at most.
 MOST_EVENTS = 1000
 
