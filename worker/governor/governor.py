@@ -105,8 +105,9 @@ class Governor:
                 ],
             )
         )
-        tripped = await asyncio.shield(settling)
-        return _breaker_reason(*tripped) if tripped else None
+        called_up, *tripped = await asyncio.shield(settling)
+        self._turnstile.call_up(called_up)
+        return _breaker_reason(*tripped[0]) if tripped else None
 
     async def resolve(self, run: str, role: MoneyRole, call: str, cost_nusd: int) -> bool:
         """Replace what ``call`` perhaps cost by what it cost, in 1e-9 USD.

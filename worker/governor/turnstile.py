@@ -86,6 +86,12 @@ class Turnstile:
             line.refuse_all(Withdrawn(STOPPING))
             line.look()
 
+    def call_up(self, mailboxes: Sequence[str]) -> None:
+        """Have the lines with these mailboxes ask at once."""
+        for line in self._room.lines():
+            if line.mailbox in mailboxes:
+                line.look()
+
     async def aclose(self) -> None:
         """Nobody waits any more."""
         await self._room.aclose()

@@ -55,8 +55,8 @@ class Line:
         self._gone: list[Waiter] = []
         #: Asks for the waiters while there are any.
         self.server: asyncio.Task[None] | None = None
-        #: Done when a waiter has gone while the server sleeps.
-        self.nudge: asyncio.Future[None] | None = None
+        #: Set when a waiter has gone, or the line was called up.
+        self.news = asyncio.Event()
         #: Reads the mailbox. It outlives a sleep: redis-py gives a connection up when a read is
         #: cancelled, and on Python 3.11 may miss the cancellation.
         self.listening: asyncio.Task[bool] | None = None
@@ -92,9 +92,8 @@ class Line:
         self.look()
 
     def look(self) -> None:
-        """Have the server see now who has gone."""
-        if self.nudge is not None and not self.nudge.done():
-            self.nudge.set_result(None)
+        """Have the server not sleep, now or when it would next."""
+        self.news.set()
 
     def let_go(self) -> Sequence[Waiter]:
         """Take out whoever has gone."""
@@ -141,19 +140,24 @@ class WaitingRoom:
         return list(self._lines.values())
 
     async def sleep(self, line: Line, seconds: float) -> None:
-        """Until the time is over, the mailbox has a word or a waiter has gone."""
+        """Until the time is over, the mailbox has a word or the line has news."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        line.nudge = loop.create_future()
-        while (left := end - loop.time()) > 0 and not line.nudge.done():
-            if line.listening is None:
-                line.listening = asyncio.create_task(self._listen(line.mailbox))
-            woken: set[asyncio.Future[Any]] = {line.listening, line.nudge}
-            await asyncio.wait(woken, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if line.listening.done():
-                word, line.listening = line.listening.result(), None
-                if word:
-                    return
+        news = loop.create_task(line.news.wait())
+        try:
+            while (left := end - loop.time()) > 0 and not news.done():
+                if line.listening is None:
+                    line.listening = loop.create_task(self._listen(line.mailbox))
+                await asyncio.wait(
+                    {line.listening, news}, timeout=left, return_when=asyncio.FIRST_COMPLETED
+                )
+                if line.listening.done():
+                    word, line.listening = line.listening.result(), None
+                    if word:
+                        return
+        finally:
+            news.cancel()
+            line.news.clear()
 
     async def aclose(self) -> None:
         """Let go of the lines and their mailboxes."""
