@@ -4,9 +4,8 @@
         [--json FILE]
 
 64 prompts x 64 slots a step, max_staleness 1. Rollouts per second over the whole run, start and end
-included; CPU per rollout; memory at a tenth
-of the run and at its end. Bound: 2,000 rollouts/s on two cores, and memory that grows by less than
-a tenth.
+included; CPU per rollout; memory at a tenth of the run and at its end. Bound: 2,000 rollouts/s on
+two cores, and memory that grows by less than a tenth.
 """
 
 import tempfile
