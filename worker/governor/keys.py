@@ -6,6 +6,7 @@ hash tag like all its other keys. A script touches both kinds, so the governor n
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from shared.keys import RunKeys
 
@@ -65,9 +66,10 @@ class AccountKeys:
         """List, expires: wakes the head of one line of one process."""
         return self._key("mailbox", owner, str(number))
 
-    def of_call(self, run: str, model: str) -> list[str]:
+    @lru_cache(maxsize=64)  # noqa: B019 (one account a process)
+    def of_call(self, run: str, model: str) -> tuple[str, ...]:
         """What every script about calls gets first, in the order that the Lua files name."""
-        return [*LedgerKeys(run).books, self.line, self.permits, self.model_permits(model)]
+        return (*LedgerKeys(run).books, self.line, self.permits, self.model_permits(model))
 
 
 @dataclass(frozen=True)
