@@ -1,7 +1,7 @@
 """Data -> action -> prompt -> (queue) -> group -> advantage -> update -> weights.
 
-The names below are the Python API (``orchestrator.api``). They load when they are first used, so
-that the command line starts without numpy, celery and redis.
+The names below are the Python API. They load when they are first used, so that the command line
+starts without numpy, celery and redis, and a trained policy without the engine.
 """
 
 import importlib
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
         create_fine_tuned_model,
         shutdown,
     )
+    from orchestrator.trained import Plan, Policy
 
 __all__ = [
     "GRPOOptimizer",
+    "Plan",
+    "Policy",
     "RewardModule",
     "RewardResult",
     "TextGeneratorModule",
@@ -37,7 +40,8 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module("orchestrator.api"), name)
+        home = "trained" if name in {"Plan", "Policy"} else "api"
+        return getattr(importlib.import_module(f"orchestrator.{home}"), name)
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})
