@@ -5,6 +5,7 @@ endpoint asks for, repeated calls.
 """
 
 import asyncio
+import contextlib
 import json
 import math
 import uuid
@@ -84,6 +85,8 @@ class Asker:
         self._client = ChatClient(openrouter_base_url(), openrouter_api_key())
         self._permits = asyncio.Semaphore(max_inflight)
         self._purse = Purse(budget_usd)
+        #: Set, and another put in its place, when a call has been paid for.
+        self._settled = asyncio.Event()
         #: When the next call may leave, on the loop's clock.
         self._paused_until = 0.0
         #: Why none may leave any more.
@@ -159,13 +162,7 @@ class Asker:
     async def _call(self, body: bytes, left_s: float, attempts: Sequence[_Attempt]) -> _Attempt:
         """One attempt, paid for."""
         ceiling = ceiling_nusd(body, self._sampling)
-        if not self._purse.reserve(ceiling):
-            raise NoAnswer(
-                BUDGET,
-                f"${max(0, self._purse.left_nusd) / NANO:.6f} of the budget is left, and one call"
-                f" may cost ${ceiling / NANO:.6f}; raise the budget or lower max_tokens",
-                _cost_usd(attempts),
-            )
+        await self._reserve(ceiling, left_s, attempts)
         seconds = max(0.01, min(self._sampling.request_timeout_s, left_s))
         fresh = bool(attempts) and not attempts[-1].found.replay
         try:
@@ -175,10 +172,36 @@ class Asker:
         except BaseException:
             # Cancelled on the way: it may have been billed.
             self._purse.lose(ceiling)
+            self._tell_settled()
             raise
         due = bill(found, body, self._sampling)
         self._purse.settle(ceiling, due)
+        self._tell_settled()
         return _Attempt(found, due)
+
+    async def _reserve(self, ceiling: int, left_s: float, attempts: Sequence[_Attempt]) -> None:
+        """Set the call's money aside, as soon as calls that are out bring enough of theirs back.
+
+        Raises NoAnswer if they do not, or not in time.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(left_s):
+                while not self._purse.reserve(ceiling):
+                    if not self._purse.pending:
+                        break
+                    await self._settled.wait()
+                else:
+                    return
+        raise NoAnswer(
+            BUDGET,
+            f"${max(0, self._purse.left_nusd) / NANO:.6f} of the budget is left, and one call may"
+            f" cost ${ceiling / NANO:.6f}; raise the budget or lower max_tokens",
+            _cost_usd(attempts),
+        )
+
+    def _tell_settled(self) -> None:
+        self._settled.set()
+        self._settled = asyncio.Event()
 
     async def _paid(self, answer: Answer, attempts: list[_Attempt]) -> Answered:
         """The answer with its cost. What the response cache repeats was paid by an earlier attempt

@@ -37,6 +37,11 @@ class Purse:
             return float("inf")
         return self._budget_nusd - self._known_nusd - self._perhaps_nusd - self._reserved_nusd
 
+    @property
+    def pending(self) -> bool:
+        """Whether calls are out, of whose reserved money some may come back."""
+        return self._reserved_nusd > 0
+
     def reserve(self, ceiling_nusd: int) -> bool:
         """Set the most aside that a call may cost; False, and nothing, where that is not left."""
         if ceiling_nusd > self.left_nusd:

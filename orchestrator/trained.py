@@ -15,7 +15,14 @@ from orchestrator import policy
 from orchestrator.data_records import MAX_TEXT
 from orchestrator.matching import match
 from orchestrator.plans import Plan, Reply, answered, drafted
-from orchestrator.policy_document import PolicyDocument, read, trained, validated
+from orchestrator.policy_document import (
+    FORMAT,
+    PolicyDocument,
+    described,
+    read,
+    trained,
+    validated,
+)
 from orchestrator.prompts import build
 from orchestrator.rollouts import Example
 from orchestrator.run_names import find_run
@@ -64,6 +71,11 @@ class Policy:
         from orchestrator.stored_run import unfinished_policy
 
         return cls(validated(unfinished_policy(folder), name), name)
+
+    def exported(self) -> PolicyDocument:
+        """The policy as a document of the newest format, whatever it was loaded from."""
+        domains = tuple(described(*each) for each in self._trained.values())
+        return self.document.model_copy(update={"format": FORMAT, "domains": domains})
 
     @property
     def domains(self) -> tuple[str, ...]:
