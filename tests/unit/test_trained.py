@@ -12,9 +12,9 @@ import pytest
 from orchestrator import Plan, Policy, policy
 from orchestrator.config import RunConfig
 from orchestrator.inputs import Inputs, prepare
-from orchestrator.policy_file import policy_document
-from orchestrator.rollouts import DomainWeights, Params, Weights
+from orchestrator.rollouts import Weights
 from shared.errors import UsageError
+from tests.trained_policies import opinionated, policy_file
 
 ROOT = Path(__file__).parents[2]
 TEXT = "Explain how qubits differ from bits"
@@ -50,20 +50,12 @@ def inputs() -> Inputs:
 
 @pytest.fixture(scope="module")
 def weights(inputs: Inputs) -> Weights:
-    """A policy with opinions."""
-    chance = np.random.default_rng(5)
-    domains = {}
-    for name, space in inputs.spaces.items():
-        params = Params(*(chance.normal(size=size) for size in (space.n, space.T, space.m)))
-        domains[name] = DomainWeights(params, reference=params)
-    return Weights(9, domains)
+    return opinionated(inputs)
 
 
 @pytest.fixture(scope="module")
-def file(inputs: Inputs, weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("policy") / "policy.json"
-    path.write_text(json.dumps(policy_document(inputs, weights)), encoding="utf-8")
-    return path
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return policy_file(tmp_path_factory.mktemp("policy"))
 
 
 @pytest.fixture(scope="module")
