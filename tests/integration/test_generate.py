@@ -90,7 +90,6 @@ def test_what_is_sent_is_what_training_sends(
 ) -> None:
     answer = json.dumps(
         {
-            "model": "plain",
             "choices": [{"finish_reason": "stop", "message": {"content": "words"}}],
             "usage": {"prompt_tokens": 3, "completion_tokens": 1},
         }
@@ -112,6 +111,7 @@ def test_what_is_sent_is_what_training_sends(
 
     # An endpoint of another make names no cost: unknown is not free.
     assert (reply.text, reply.quality, reply.cost_usd) == ("words", None, None)
+    assert reply.model == "plain"
     assert (body["model"], body["temperature"], body["max_tokens"]) == ("plain", 0.5, 400)
     system, user = body["messages"]
     assert system["content"].startswith(policy.document.base_prompt)
