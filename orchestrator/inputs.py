@@ -109,15 +109,7 @@ def space(domain: Domain, config: RunConfig) -> Space:
             f"{domain.source}: concepts_per_prompt = {k}, but the domain {domain.name!r} has"
             f" {len(domain.concepts)} concepts; a choice needs more concepts than it takes"
         )
-    return Space(
-        n=len(domain.concepts),
-        T=len(domain.templates),
-        m=len(domain.features),
-        related=domain.related,
-        same=domain.same(),
-        k=k,
-        f=config.features_per_prompt,
-    )
+    return domain.space(k, config.features_per_prompt)
 
 
 def reward_terms(config: RunConfig) -> tuple[RewardTerm, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.evaluation import Evaluation, Kind
 from orchestrator.inputs import Inputs
+from orchestrator.run_names import find_run
 from orchestrator.store import decode_weights
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
 
@@ -56,25 +57,8 @@ class RunDirectory:
 
     @classmethod
     def find(cls, runs_dir: Path, ref: str) -> "RunDirectory":
-        """The run called ``ref``: a path, "latest", a name, or a part that one name alone has.
-
-        Raises UsageError if there is none, or more than one.
-        """
-        if not ref.strip():
-            raise UsageError("--resume '' names no run; give a name, a path, or latest")
-        for path in (Path(ref), runs_dir / ref):
-            if (path / "config.json").is_file():
-                return cls(path.resolve())
-        names = [
-            p.name
-            for p in runs_dir.glob("*")
-            if not p.is_symlink() and (p / "config.json").is_file()
-        ]
-        found = sorted(name for name in names if ref in name)
-        if len(found) != 1:
-            what = "no run" if not found else f"{len(found)} runs ({', '.join(found[:3])}, …)"
-            raise UsageError(f"{what} called {ref!r} in {runs_dir}/; see: ls {runs_dir}")
-        return cls(runs_dir / found[0])
+        """The run called ``ref``; see ``find_run``."""
+        return cls(find_run(runs_dir, ref))
 
     def discard(self) -> None:
         """Remove a run that never started, and the link to it."""

@@ -15,6 +15,7 @@ from orchestrator.embedded import connect
 from orchestrator.engine import Engine, check_rewards, engine
 from orchestrator.inputs import Inputs, prepare
 from orchestrator.interrupts import Interrupts
+from orchestrator.policy_file import policy_document
 from orchestrator.preflight import Models, preflight
 from orchestrator.report.explain import instrument, instrument_metrics
 from orchestrator.report.summary import summary
@@ -85,6 +86,7 @@ def play(
                 ) as store,
             ):
                 first = _restore(store, session)
+                store.describe(policy_document(inputs, store.weights()))
                 machine.dispatcher.clear_stop()
                 started(machine, first)
                 listeners = [Files(directory, inputs.domains), *trackers(first)]

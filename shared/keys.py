@@ -71,6 +71,12 @@ class RunKeys:
         return self._key("weights")
 
     @property
+    def policy(self) -> str:
+        """String: ``policy.json`` as the run had it when it was started or resumed. Its content is
+        that of every version; its logits are not."""
+        return self._key("policy")
+
+    @property
     def faults(self) -> str:
         """Hash: name of a fault -> how many calls met it, repeated ones included."""
         return self._key("faults")
