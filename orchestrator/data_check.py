@@ -92,7 +92,7 @@ def _check(
     lengths = [len(one.text) for one in examples]
     return FileCheck(
         file=file,
-        records=len(examples) + len(errors),
+        records=len(examples) + len(errors) if dataset else 0,
         usable=usable,
         domains=counts,
         unmatched=tuple(unmatched),

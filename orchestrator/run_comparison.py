@@ -40,7 +40,8 @@ def compared(directories: Sequence[RunDirectory], force: bool = False) -> Compar
     UsageError for fewer than two runs, for damaged ones, and, unless ``force``, for runs with other
     data or another reward, whose numbers say nothing about each other.
     """
-    if len({directory.path for directory in directories}) < 2:
+    distinct = {directory.path.resolve() for directory in directories}
+    if len(distinct) < max(2, len(directories)):
         raise UsageError("name two or more different runs to compare; see: orchestrator runs list")
     seen = tuple(overview(directory.path) for directory in directories)
     for one in seen:

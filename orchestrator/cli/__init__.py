@@ -14,14 +14,18 @@ from shared.errors import ConceptGrpoError
 @click.group(
     cls=LazyGroup,
     sections=SECTIONS,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with: orchestrator run   (needs no key, no server; takes some seconds)",
 )
 @click.version_option(
     package_name="concept-grpo", prog_name="orchestrator", message="%(prog)s %(version)s"
 )
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Reinforcement learning for prompts: learn what to ask a hosted LLM for, by GRPO."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main() -> None:

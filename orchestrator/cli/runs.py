@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.options import shown_path
 from orchestrator.cli.run_argument import RUNS_DIR, RunName
 
 if TYPE_CHECKING:
@@ -126,19 +127,19 @@ def rm(names: tuple[str, ...], yes: bool, url: str | None, as_json: bool) -> Non
     server = redis_url() if url is None else checked_redis_url(url, "--redis")
     if not yes and any(Path(name).name == LATEST for name in names):
         raise UsageError(f"{LATEST!r} may be another run by now: name it, or give --yes")
-    paths = list(dict.fromkeys(_found(name).path for name in names))
+    paths = list(dict.fromkeys(_found(name).path.resolve() for name in names))
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("nobody is here to ask (no terminal); give --yes to remove them")
         for path in paths:
-            click.echo(f"  {path}", err=True)
+            click.echo(f"  {shown_path(path)}", err=True)
         click.confirm(f"remove {len(paths)} run(s) for good?", abort=True, err=True)
     for path in paths:
         remove_run(path, server)
         if not as_json:
-            click.echo(f"removed  {path}", err=True)
+            click.echo(f"removed  {shown_path(path)}", err=True)
     if as_json:
-        click.echo(json.dumps({"removed": [str(path) for path in paths]}))
+        click.echo(json.dumps({"removed": [shown_path(path) for path in paths]}))
 
 
 def _found(name: str) -> "RunDirectory":
@@ -159,7 +160,6 @@ def _changed_settings(directory: "RunDirectory") -> dict[str, Any]:
 
 
 def _show_result(directory: "RunDirectory", result: Any) -> None:
-    from orchestrator.cli.options import shown_path
     from orchestrator.inputs import prepare
     from orchestrator.report.summary import lines
     from orchestrator.stored_run import stored_config
