@@ -1,5 +1,6 @@
 """Data from Parquet, saved datasets, the Hub's cache and standard input, under other names."""
 
+import io
 import json
 import shutil
 import sys
@@ -204,23 +205,21 @@ def test_standard_input_is_kept_for_the_resume(
     assert "stdin: the file is empty" in empty.err
 
 
-def test_what_was_read_once_is_read_again_from_its_copy(command: Command, workplace: Path) -> None:
-    json_lines(workplace / "a.jsonl", *({"q": f"Explain qubits {n}"} for n in range(4)))
-    dataset = load("a.jsonl", Columns(text="q"))
-    config = RunConfig(data="a.jsonl", columns=Columns(text="q"))
-    inputs = prepare(config)
-    kept = (workplace / "a.jsonl").read_text()
-    files = {"train": inputs.files["train"]._replace(source="stdin", content=kept)}
-    piped = config.model_copy(update={"data": "-"})
-    object.__setattr__(inputs, "files", files)
-    object.__setattr__(inputs, "config", piped)
+def test_what_was_read_once_is_read_again_from_its_copy(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = b"".join(b'{"q": "Explain qubits %d"}\n' % n for n in range(4))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(rows)))
+    config = RunConfig(data="-", columns=Columns(text="q"), runs_dir=str(workplace / "runs"))
 
+    inputs = prepare(config)
     directory = RunDirectory.create(inputs, "template")
-    (workplace / "a.jsonl").unlink()
+    again = prepare(stored_config(directory))
 
     assert directory.name.startswith("stdin--template--")
-    again = prepare(stored_config(directory))
-    assert {e.text for e in (*again.train, *again.heldout)} == {e.text for e in dataset.examples}
+    assert (directory.path / "inputs" / "train.jsonl").read_bytes() == rows
+    assert [e.text for e in again.train] == [e.text for e in inputs.train]
+    assert [e.id for e in again.heldout] == [e.id for e in inputs.heldout]
 
 
 def test_data_check_finds_everything_and_says_where(command: Command, workplace: Path) -> None:
