@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from orchestrator.data_sources import short_name
 from orchestrator.evaluation import Evaluation, Kind
 from orchestrator.inputs import Inputs
-from orchestrator.run_names import find_run
+from orchestrator.run_names import LATEST, find_run, link_to, mend_latest
 from orchestrator.store import decode_weights
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
 
@@ -35,7 +36,7 @@ class RunDirectory:
     def create(cls, inputs: Inputs, model: str) -> "RunDirectory":
         """A new folder ``NAME--MODEL--DATE-TIME-RANDOM``, never an old one."""
         config = inputs.config
-        name = config.name or (Path(config.data).stem if config.data else "seed")
+        name = config.name or (short_name(config.data) if config.data else "seed")
         safe = "".join(c if c.isalnum() and c.isascii() else "-" for c in name)[:40].strip("-")
         stamp = time.strftime("%Y%m%d-%H%M")
         run = f"{safe or 'run'}--{model}--{stamp}-{secrets.token_hex(2)}"
@@ -52,27 +53,28 @@ class RunDirectory:
             (path / folder).mkdir()
         directory.write_json("config.json", config.model_dump(mode="json"))
         directory._keep_inputs(inputs)
-        directory._link_latest()
+        link_to(path.parent / LATEST, path.name)
         return directory
 
     @classmethod
     def find(cls, runs_dir: Path, ref: str) -> "RunDirectory":
-        """The run called ``ref``; see ``find_run``."""
+        """The run called ``ref``: a path, "latest", a name, or a part that one name alone has.
+
+        Raises UsageError if there is none, or more than one.
+        """
         return cls(find_run(runs_dir, ref))
 
     def discard(self) -> None:
-        """Remove a run that never started, and the link to it."""
+        """Remove a run that never started; ``latest`` links to the one before it again."""
         shutil.rmtree(self.path, ignore_errors=True)
-        latest = self.path.parent / "latest"
-        if latest.is_symlink() and not latest.exists():
-            latest.unlink(missing_ok=True)
+        mend_latest(self.path.parent)
 
     def attempt_logs(self) -> Path:
         """A new folder ``logs/attempt_N`` for this process's children; logs/latest links to it."""
         number = 1 + sum(1 for _ in (self.path / "logs").glob("attempt_*"))
         folder = self.path / "logs" / f"attempt_{number}"
         folder.mkdir(parents=True, exist_ok=True)
-        _link(self.path / "logs" / "latest", folder.name)
+        link_to(self.path / "logs" / "latest", folder.name)
         return folder
 
     def write_json(self, name: str, value: Any) -> None:
@@ -195,16 +197,16 @@ class RunDirectory:
         kept = {}
         for role, source in inputs.files.items():
             copy = self.path / "inputs" / f"{role}{source.suffix}"
-            shutil.copyfile(source, copy)
+            if source.content is None:
+                shutil.copyfile(source.source, copy)
+            else:
+                copy.write_text(source.content, encoding="utf-8")
             kept[role] = {
-                "path": str(source),
+                "path": source.source,
                 "copy": f"inputs/{copy.name}",
                 "sha256": hashlib.sha256(copy.read_bytes()).hexdigest(),
             }
         self.write_json("inputs.json", kept)
-
-    def _link_latest(self) -> None:
-        _link(self.path.parent / "latest", self.path.name)
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -229,11 +231,3 @@ def _told_of_the_disk(path: Path) -> Iterator[None]:
         raise EnvironmentNotReady(
             f"cannot write below {path}: {error.strerror or error}; make room, then resume the run"
         ) from None
-
-
-def _link(link: Path, target: str) -> None:
-    # A file system without links loses only a convenience.
-    with contextlib.suppress(OSError):
-        beside = link.with_name(f".{link.name}.{os.getpid()}")
-        beside.symlink_to(target)
-        beside.replace(link)

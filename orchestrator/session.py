@@ -21,6 +21,7 @@ from orchestrator.report.explain import instrument, instrument_metrics
 from orchestrator.report.summary import summary
 from orchestrator.run_directory import RunDirectory
 from orchestrator.run_plan import initial_weights
+from orchestrator.run_state import attended
 from orchestrator.store import Store, decode_weights
 from orchestrator.stored_run import stored_config
 from orchestrator.trackers import Tracker
@@ -71,8 +72,11 @@ def play(
     """
     inputs, models, directory, _ = session
     began = time.monotonic()
-    state = directory.path.parent / ENGINE_STATE / directory.name
-    with _nothing_left_of_a_bad_start(session, state):
+    state = engine_state(directory.path)
+    with (
+        _nothing_left_of_a_bad_start(session, state),
+        attended(directory.path, inputs.steps),
+    ):
         logs = directory.attempt_logs()
         with engine(inputs.config, directory.name, url, state, logs, interrupts) as machine:
             check_rewards(machine, inputs.terms("eval"), inputs.columns)
@@ -96,15 +100,20 @@ def play(
             spent = spending(machine.dispatcher.redis, directory.name)
             found = summary(inputs, outcome, spent, time.monotonic() - began)
             found["instrument"] = instrument(directory, inputs)
-    directory.append_lines(
-        "metrics.jsonl", [{"step": outcome.steps, **instrument_metrics(found["instrument"])}]
-    )
-    directory.write_json("run.json", {"orchestrator": version("concept-grpo"), **found})
-    _forget(state)
+        directory.append_lines(
+            "metrics.jsonl", [{"step": outcome.steps, **instrument_metrics(found["instrument"])}]
+        )
+        directory.write_json("run.json", {"orchestrator": version("concept-grpo"), **found})
+    forget_engine(state)
     return found
 
 
-def _forget(state: Path) -> None:
+def engine_state(run: Path) -> Path:
+    """Where the embedded server of a run directory keeps its state."""
+    return run.parent / ENGINE_STATE / run.name
+
+
+def forget_engine(state: Path) -> None:
     """Remove a server's state folder, and the folder of such folders after the last."""
     shutil.rmtree(state, ignore_errors=True)
     with contextlib.suppress(OSError):
@@ -148,5 +157,5 @@ def _nothing_left_of_a_bad_start(session: Session, state: Path) -> Iterator[None
     except (UsageError, EnvironmentNotReady):
         if not session.resumed and not (session.directory.path / "metrics.jsonl").exists():
             session.directory.discard()
-            _forget(state)
+            forget_engine(state)
         raise

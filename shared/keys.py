@@ -51,6 +51,11 @@ class RunKeys:
         return self._key("lease", step, group, role)
 
     @property
+    def everything(self) -> str:
+        """Pattern of all keys of the run."""
+        return self._key() + "*"
+
+    @property
     def events(self) -> str:
         """Stream: one entry per finished slot, in the order of finishing."""
         return self._key("events")

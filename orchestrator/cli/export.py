@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.run_argument import RunName
+
 if TYPE_CHECKING:
     from orchestrator.policy_document import PolicyDocument
 
@@ -14,7 +16,7 @@ YOUR_TEXT = "[YOUR TEXT]"
 
 
 @click.command()
-@click.argument("run", metavar="[RUN]", required=False)
+@click.argument("run", type=RunName(), metavar="[RUN]", required=False)
 @click.option("-o", "output", type=click.Path(path_type=Path), help="File  [default: stdout]")
 @click.option(
     "--format",

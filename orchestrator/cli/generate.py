@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from orchestrator.cli.run_argument import RunName
+
 if TYPE_CHECKING:
     from orchestrator.answering import Row, Tally, Wish
     from orchestrator.asking import Asker
@@ -24,7 +26,7 @@ class Shown(NamedTuple):
 
 
 @click.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", type=RunName(), metavar="RUN")
 @click.argument("text")
 @click.option("-n", "samples", type=click.IntRange(1, 256), default=1, help="Answers per text.")
 @click.option(
