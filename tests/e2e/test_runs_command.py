@@ -250,3 +250,21 @@ def test_a_folder_that_is_no_run_is_never_removed(command: Command, workplace: P
     assert answer.code == 2
     assert "is no run directory" in answer.err
     assert (workplace / "mine" / "config.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("ref", "words"),
+    [
+        ("template", "2 runs are called 'template' in runs/: new--template"),
+        ("oldd", "no run called 'oldd' in runs/. Did you mean 'old'?"),
+        ("aaab", "no run called 'aaab' in runs/. Did you mean 'aaaa'?"),
+        (" ", "' ' names no run"),
+    ],
+)
+def test_a_name_that_means_no_run_or_several_is_answered_with_what_there_is(
+    command: Command, two_runs: Path, ref: str, words: str
+) -> None:
+    answer = command("runs", "show", ref)
+
+    assert answer.code == 2
+    assert words in answer.err
