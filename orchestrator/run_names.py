@@ -26,7 +26,7 @@ def run_folders(runs_dir: Path) -> list[Path]:
     found = []
     with contextlib.suppress(OSError):
         for path in runs_dir.iterdir():
-            if not path.name.startswith(".") and not path.is_symlink() and is_run(path):
+            if not path.name.startswith(".") and not path.is_symlink() and _counts(path):
                 found.append(path)
     return sorted(found, key=_age, reverse=True)
 
@@ -44,21 +44,22 @@ def find_run(runs_dir: Path, ref: str) -> Path:
     none, or more than one.
     """
     if not ref.strip():
-        raise UsageError(f"the run {ref!r} has no name; give a name, a path, or {LATEST}")
+        raise UsageError(f"{ref!r} names no run; give a name, a path, or {LATEST}")
     for path in (Path(ref), runs_dir / ref):
         with contextlib.suppress(OSError, ValueError):
-            if path.is_dir() and ((path / "config.json").is_file() or is_run(path)):
+            if _counts(path):
                 return path.resolve()
     folders = run_folders(runs_dir)
     found = _meant(ref, folders)
     if len(found) == 1:
         return found[0]
     if found:
-        names = ", ".join([*(path.name for path in found[:3]), *(["…"] if len(found) > 3 else [])])
-        what = f"{len(found)} runs are called {ref!r} in {runs_dir}/: {names}."
+        some = [*(path.name for path in found[:3]), *(["…"] if len(found) > 3 else [])]
+        what = f"{len(found)} runs are called {ref!r} in {runs_dir}/: {', '.join(some)}."
     else:
-        # People type the first part of a name, or its last.
-        parts = [p for f in folders for p in (f.name, f.name.split("--")[0], f.name[-4:])]
+        # People type the whole name, or its first part, or its last one.
+        names = [path.name for path in folders]
+        parts = {part for name in names for part in (name, name.split("--")[0], name[-4:])}
         hint = did_you_mean(ref, parts)
         what = f"no run called {ref!r} in {runs_dir}/.{hint}"
     raise UsageError(f"{what} See: orchestrator runs list")
@@ -88,6 +89,10 @@ def completions(runs_dir: Path, begun: str) -> list[str]:
     known = [*([LATEST] if (runs_dir / LATEST).exists() else []), *names]
     begins = [name for name in known if name.startswith(begun)]
     return begins or [name for name in names if begun in name]
+
+
+def _counts(path: Path) -> bool:
+    return (path / "config.json").is_file() or is_run(path)
 
 
 def _meant(ref: str, folders: list[Path]) -> list[Path]:

@@ -129,11 +129,14 @@ def _noted(directory: Path) -> dict[str, Any]:
 
 
 def _note(directory: Path, row: dict[str, Any]) -> None:
+    beside = directory / f".{STATE_FILE}.{os.getpid()}"
     # A disk that is full has said so already, and a run that is gone needs no note.
     with contextlib.suppress(OSError):
-        beside = directory / f".{STATE_FILE}.{os.getpid()}"
-        beside.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
-        beside.replace(directory / STATE_FILE)
+        try:
+            beside.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
+            beside.replace(directory / STATE_FILE)
+        except OSError:
+            beside.unlink(missing_ok=True)
 
 
 @contextmanager
