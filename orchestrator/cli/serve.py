@@ -38,7 +38,10 @@ def serve(run: str, host: str, port: int, as_json: bool, **options: Any) -> None
     import sys
 
     from orchestrator.trained import Policy
+    from shared.errors import UsageError
 
+    if options["seed"] is not None and options["greedy"]:
+        raise UsageError("--seed is for drawn plans: give --sampled with it")
     keys = _keys(host, options["api_key_env"])
     policy = Policy.load(run)
     asked = asyncio.run(_serve(policy, keys, host, port, as_json, options))
@@ -49,7 +52,7 @@ async def _serve(
     policy: "Policy", keys: "Keys", host: str, port: int, as_json: bool, options: dict[str, Any]
 ) -> int:
     """Serve until a signal comes, and return its number."""
-    from orchestrator.serve.server import Signals, drained, serving
+    from orchestrator.serve.server import Signals, serving
 
     desk = _desk(policy, keys, options)
     async with serving(desk, host, port) as server:
@@ -58,13 +61,14 @@ async def _serve(
             click.echo(json.dumps({"url": server.base_url, "pid": os.getpid()}))
         else:
             click.echo(f"export OPENAI_BASE_URL={server.base_url}")
+        model = ", ".join(desk.models[1:]) or "none of its own: requests must name one"
         click.echo(f"policy   {policy!r}", err=True)
-        click.echo(f"model    {desk.models[-1]} at {desk.upstream.base_url}", err=True)
+        click.echo(f"model    {model}   at {desk.upstream.base_url}   stop: Ctrl-C", err=True)
         await signals.came.wait()
         if desk.inflight:
             said = f"stopping: {desk.inflight} requests end first; once more stops at once"
             click.echo(said, err=True)
-        await drained(desk, signals.again)
+        await server.drained(signals.again)
     return signals.first
 
 

