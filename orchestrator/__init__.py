@@ -19,12 +19,14 @@ if TYPE_CHECKING:
         create_fine_tuned_model,
         shutdown,
     )
-    from orchestrator.trained import Plan, Policy
+    from orchestrator.plans import Plan, Reply
+    from orchestrator.trained import Policy
 
 __all__ = [
     "GRPOOptimizer",
     "Plan",
     "Policy",
+    "Reply",
     "RewardModule",
     "RewardResult",
     "TextGeneratorModule",
@@ -35,13 +37,19 @@ __all__ = [
     "shutdown",
 ]
 
+_HOMES = {
+    "Plan": "orchestrator.plans",
+    "Policy": "orchestrator.trained",
+    "Reply": "orchestrator.plans",
+}
+
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home = "trained" if name in {"Plan", "Policy"} else "api"
-        return getattr(importlib.import_module(f"orchestrator.{home}"), name)
+        home = _HOMES.get(name, "orchestrator.api")
+        return getattr(importlib.import_module(home), name)
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

@@ -207,6 +207,30 @@ def trained(document: PolicyDocument, domain: DomainPolicy, where: str) -> Train
     return Trained(content, space, Params(*(np.array(row, dtype=np.float64) for row in logits)))
 
 
+def plain_prompt(domain: DomainPolicy, text: str) -> str:
+    """The greedy user message around any text of the domain.
+
+    Raises ValueError for a domain of the first format.
+    """
+    if domain.greedy.prompt is None:
+        raise ValueError("a policy of the first format holds no prompt")
+    name = domain.name
+    given = {
+        Gap.TEXT: text,
+        Gap.TOPIC: name,
+        Gap.TOPIC_AT_START: name[:1].upper() + name[1:],
+    }
+    return "".join(
+        piece if isinstance(piece, str) else given[piece.insert] for piece in domain.greedy.prompt
+    )
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of the document."""
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": dialect, **PolicyDocument.model_json_schema()}
+
+
 def _greedy(domain: Domain, best: Action) -> Greedy:
     return Greedy(
         concepts=tuple(domain.concepts[i] for i in best.concepts),

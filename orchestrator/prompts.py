@@ -4,6 +4,7 @@ What users and data write is put in as it stands; nothing here formats it.
 """
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -99,9 +100,16 @@ def slot_prompt(
 
     ``as_json`` asks for the text together with the writer's own estimate of its quality.
     """
-    system = f"{base_prompt}\n\n{REPLY_AS_JSON}" if as_json else base_prompt
-    messages, draft = build(example, domain, action, system)
-    return SlotPrompt(slot=slot, messages=messages, draft=draft, seed=seed)
+    messages, draft = build(example, domain, action, base_prompt)
+    asked = asking_json(messages) if as_json else messages
+    return SlotPrompt(slot=slot, messages=asked, draft=draft, seed=seed)
+
+
+def asking_json(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]:
+    """The messages of ``build``, asking for the text with the writer's own estimate of it."""
+    system, *others = messages
+    content = f"{system.content}\n\n{REPLY_AS_JSON}"
+    return system.model_copy(update={"content": content}), *others
 
 
 def _asked_for(domain: Domain, action: Action) -> tuple[list[str], list[str]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.evaluation import Evaluation, Kind
 from orchestrator.inputs import Inputs
-from orchestrator.run_names import run_path
+from orchestrator.run_names import find_run
 from orchestrator.store import decode_weights
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
 
@@ -57,8 +57,8 @@ class RunDirectory:
 
     @classmethod
     def find(cls, runs_dir: Path, ref: str) -> "RunDirectory":
-        """The run called ``ref``; see ``run_path``."""
-        return cls(run_path(runs_dir, ref))
+        """The run called ``ref``; see ``find_run``."""
+        return cls(find_run(runs_dir, ref))
 
     def discard(self) -> None:
         """Remove a run that never started, and the link to it."""

@@ -9,7 +9,7 @@ from shared.errors import UsageError
 SHOWN = 3
 
 
-def run_path(runs_dir: Path, ref: str) -> Path:
+def find_run(runs_dir: Path, ref: str) -> Path:
     """The folder of the run called ``ref``: a path, "latest", a name, or a part that one alone has.
 
     Raises UsageError if there is none, or more than one.

@@ -6,50 +6,37 @@
 Importing this loads numpy, pydantic and the standard library; what else a call needs loads then.
 """
 
+import asyncio
 import secrets
 from pathlib import Path
-
-from pydantic import Field, computed_field
+from typing import TYPE_CHECKING
 
 from orchestrator import policy
 from orchestrator.data_records import MAX_TEXT
 from orchestrator.matching import match
-from orchestrator.policy_document import PolicyDocument, read, trained, validated
-from orchestrator.prompts import Prompt, build
+from orchestrator.plans import Plan, Reply, answered, drafted
+from orchestrator.policy_document import (
+    FORMAT,
+    PolicyDocument,
+    described,
+    read,
+    trained,
+    validated,
+)
+from orchestrator.prompts import build
 from orchestrator.rollouts import Example
-from orchestrator.run_names import run_path
+from orchestrator.run_names import find_run
 from orchestrator.wording import listed, short
 from shared.errors import UsageError
-from shared.messages import Message
 from shared.settings import redacted
 
+if TYPE_CHECKING:
+    from orchestrator.preflight import Models
+
 RUNS_DIR = Path("runs")
+#: Seconds that a text may take, its waits and repeated calls included; and one call of them.
+TIMEOUT_S, CALL_TIMEOUT_S = 120.0, 90.0
 REDIS_SCHEMES = ("redis://", "rediss://")
-
-
-class Plan(Message):
-    """What to ask for, for one text. Made by ``Policy.plan``."""
-
-    text: str
-    domain: str
-    #: As it is written in the domain.
-    template: str
-    concepts: tuple[str, ...]
-    features: tuple[str, ...]
-    #: Exact log pi of this choice under the policy, in nats; of the greedy one too.
-    log_prob: float
-    #: What it was drawn with: the same seed, text and policy give the same plan. None: not drawn.
-    seed: int | None
-    policy_version: int
-    #: The messages, and the filled template that the template engine answers.
-    prompt: Prompt = Field(exclude=True, repr=False)
-
-    # mypy knows no decorators above a property; pydantic wants this order.
-    @computed_field(repr=False)  # type: ignore[prop-decorator]
-    @property
-    def messages(self) -> list[dict[str, str]]:
-        """What to send, as chat clients take it: ``[{"role": "system", "content": ...}, ...]``."""
-        return [message.model_dump() for message in self.prompt.messages]
 
 
 class Policy:
@@ -78,12 +65,17 @@ class Policy:
             return cls(read(Path(name)), name)
         if (Path(name) / "policy.json").is_file():
             return cls(read(Path(name) / "policy.json"), name)
-        folder = run_path(RUNS_DIR, name)
+        folder = find_run(RUNS_DIR, name)
         if (folder / "policy.json").is_file():
             return cls(read(folder / "policy.json"), name)
         from orchestrator.stored_run import unfinished_policy
 
         return cls(validated(unfinished_policy(folder), name), name)
+
+    def exported(self) -> PolicyDocument:
+        """The policy as a document of the newest format, whatever it was loaded from."""
+        domains = tuple(described(*each) for each in self._trained.values())
+        return self.document.model_copy(update={"format": FORMAT, "domains": domains})
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -130,6 +122,98 @@ class Policy:
             prompt=build(Example("", text), content, action, self.document.base_prompt),
         )
 
+    def generate(
+        self,
+        text: str,
+        *,
+        model: str | None = None,
+        seed: int | None = None,
+        greedy: bool = False,
+        domain: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Reply:
+        """Plan, and have a model of OpenRouter answer: as in training, with its own quality.
+
+        ``model`` is a slug; None is the template engine, which fills the plan's template, free.
+        What is None besides is as the policy was trained. The key comes from OPENROUTER_API_KEY,
+        another endpoint from OPENROUTER_BASE_URL. ``timeout_s`` holds for all waits and repeated
+        calls together. Raises UsageError for what cannot be asked, EnvironmentNotReady for an
+        endpoint, key or credit that is not there, RunFailed if the model gives no answer.
+        """
+        if _in_event_loop():
+            raise UsageError(
+                "generate() would block the event loop that is running here; write:"
+                " reply = await policy.agenerate(...)"
+            )
+        return asyncio.run(
+            self.agenerate(
+                text,
+                model=model,
+                seed=seed,
+                greedy=greedy,
+                domain=domain,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                timeout_s=timeout_s,
+            )
+        )
+
+    async def agenerate(
+        self,
+        text: str,
+        *,
+        model: str | None = None,
+        seed: int | None = None,
+        greedy: bool = False,
+        domain: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Reply:
+        """``generate``, without blocking the event loop; any number of them at the same time."""
+        plan = self.plan(text, seed=seed, greedy=greedy, domain=domain)
+        if model is None:
+            return drafted(plan)
+        from orchestrator.asking import asker_of_loop
+
+        models = await asyncio.to_thread(
+            self.models_for,
+            model,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            timeout_s=timeout_s,
+        )
+        return await answered(asker_of_loop(models.generator), plan)
+
+    def models_for(
+        self,
+        model: str,
+        *,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        timeout_s: float = TIMEOUT_S,
+        max_cost_usd: float | None = None,
+    ) -> "Models":
+        """How ``generate`` asks a model, checked with its endpoint. Raises as ``generate`` does."""
+        from orchestrator.asking import models_for
+
+        trained = self.document.generator
+        settings = trained.model_dump(exclude={"model"}) if trained else {}
+        if trained and trained.model != model:
+            # Who hosts one model does not host another.
+            del settings["routing"]
+        given = {"max_tokens": max_tokens, "temperature": temperature}
+        settings |= {key: value for key, value in given.items() if value is not None}
+        return models_for(
+            model,
+            **settings,
+            max_cost_usd=max_cost_usd,
+            slot_timeout_s=timeout_s,
+            request_timeout_s=min(timeout_s, CALL_TIMEOUT_S),
+        )
+
     def _domain_of(self, text: str, explicit: str | None) -> str:
         if not isinstance(text, str) or not text.strip() or len(text) > MAX_TEXT:
             raise UsageError(
@@ -143,3 +227,11 @@ class Policy:
                 f" domain = {listed([repr(name) for name in self.domains], 'or')}"
             )
         return found.name
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

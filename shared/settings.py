@@ -64,8 +64,12 @@ def checked_api_key(raw: str | None, where: str = OPENROUTER_API_KEY) -> str | N
 
 def openrouter_model() -> str:
     """The model of ``OPENROUTER_MODEL``, if an endpoint or key is set beside it; else empty."""
-    reachable = os.environ.get(OPENROUTER_API_KEY) or os.environ.get(OPENROUTER_BASE_URL)
-    return os.environ.get(OPENROUTER_MODEL, "").strip() if reachable else ""
+    return os.environ.get(OPENROUTER_MODEL, "").strip() if endpoint_given() else ""
+
+
+def endpoint_given() -> bool:
+    """Whether a key is set, or an endpoint that may need none."""
+    return bool(os.environ.get(OPENROUTER_API_KEY) or os.environ.get(OPENROUTER_BASE_URL))
 
 
 def openrouter_base_url() -> str:

@@ -12,13 +12,13 @@ from redis.asyncio import Redis as AsyncRedis
 from orchestrator.budget import Spending, spending
 from orchestrator.standin import DEFAULT_KEY, Running
 from shared.messages import ChatMessage, Limits, Price, Sampling
+from shared.wire.client import ChatClient
+from shared.wire.requests import chat_body
 from tests.standin_calls import MODEL
 from worker.calls import Ask, Caller, Role
 from worker.governor import Governor
 from worker.governor.keys import AccountKeys, LedgerKeys
 from worker.slots import GroupTask, Held
-from worker.wire.client import ChatClient
-from worker.wire.requests import chat_body
 
 ACCOUNT = "test"
 #: What the stand-in's plain models cost.

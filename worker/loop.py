@@ -21,13 +21,13 @@ from shared.keys import HEARTBEAT_S, LEASE_TTL_S, WORKERS
 from shared.messages import WorkerCard
 from shared.patience import patient_async
 from shared.settings import openrouter_api_key, openrouter_base_url
+from shared.wire.client import ChatClient
 from worker.calls import Caller
 from worker.connection import PackedConnection
 from worker.governor import Governor
 from worker.providers import providers
 from worker.providers.base import Provider
 from worker.slots import Slots, lua
-from worker.wire.client import ChatClient
 
 Result = TypeVar("Result")
 log = logging.getLogger(__name__)

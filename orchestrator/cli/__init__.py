@@ -7,6 +7,8 @@ import sys
 import click
 
 from orchestrator.cli.explain import explain
+from orchestrator.cli.export import export
+from orchestrator.cli.generate import generate
 from orchestrator.cli.money import doctor, estimate
 from orchestrator.cli.replay import replay
 from orchestrator.cli.run import run
@@ -27,7 +29,19 @@ def cli() -> None:
     """Reinforcement learning for prompts: learn what to ask a hosted LLM for, by GRPO."""
 
 
-for command in (run, estimate, doctor, explain, replay, serve, worker, flower, demo_openrouter):
+for command in (
+    run,
+    generate,
+    export,
+    estimate,
+    doctor,
+    explain,
+    replay,
+    serve,
+    worker,
+    flower,
+    demo_openrouter,
+):
     cli.add_command(command)
 
 

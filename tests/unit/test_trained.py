@@ -12,9 +12,9 @@ import pytest
 from orchestrator import Plan, Policy, policy
 from orchestrator.config import RunConfig
 from orchestrator.inputs import Inputs, prepare
-from orchestrator.policy_file import policy_document
-from orchestrator.rollouts import DomainWeights, Params, Weights
+from orchestrator.rollouts import Weights
 from shared.errors import UsageError
+from tests.trained_policies import opinionated, policy_file
 
 ROOT = Path(__file__).parents[2]
 TEXT = "Explain how qubits differ from bits"
@@ -50,20 +50,12 @@ def inputs() -> Inputs:
 
 @pytest.fixture(scope="module")
 def weights(inputs: Inputs) -> Weights:
-    """A policy with opinions."""
-    chance = np.random.default_rng(5)
-    domains = {}
-    for name, space in inputs.spaces.items():
-        params = Params(*(chance.normal(size=size) for size in (space.n, space.T, space.m)))
-        domains[name] = DomainWeights(params, reference=params)
-    return Weights(9, domains)
+    return opinionated(inputs)
 
 
 @pytest.fixture(scope="module")
-def file(inputs: Inputs, weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("policy") / "policy.json"
-    path.write_text(json.dumps(policy_document(inputs, weights)), encoding="utf-8")
-    return path
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return policy_file(tmp_path_factory.mktemp("policy"))
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +111,11 @@ def test_greedy_is_what_is_deployed_and_needs_no_seed(loaded: Policy, file: Path
 
 
 def test_draws_are_as_frequent_as_their_log_probability_says(loaded: Policy) -> None:
-    plans = [loaded.plan(TEXT, seed=seed) for seed in range(2000)]
+    plans = [loaded.plan(TEXT, seed=seed) for seed in range(500)]
 
     first = max(plans, key=lambda plan: plan.log_prob)
     same = [plan for plan in plans if plan.prompt == first.prompt]
-    expected = 2000 * np.exp(first.log_prob)
+    expected = 500 * np.exp(first.log_prob)
     assert len(same) == pytest.approx(expected, abs=4 * np.sqrt(expected))
 
 
