@@ -12,6 +12,8 @@ from orchestrator.serve.relay import Call, relay, sent_on
 
 #: Bytes that a request may have; a picture in it takes some millions.
 LARGEST_BODY = 32 * 2**20
+#: Bytes of a stream that may wait for a caller who reads slowly.
+UNSENT = 2**16
 #: What nginx writes into its log for a caller who did not wait.
 GONE = 499
 
@@ -24,6 +26,8 @@ class Chat(Handler):
         """Take a place; its bounds hold for what is kept of the bodies too."""
         self._body, self._received = bytearray(), 0
         self._work: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._unsent, self._aborted = 0, False
         self._refused: Refused | None = None
         try:
             self.checked()
@@ -44,9 +48,12 @@ class Chat(Handler):
         try:
             await self._work
         except (asyncio.CancelledError, StreamClosedError):
-            self.set_status(GONE, "Client Closed Request")
-            self.note = f"{self.note} (the caller went away)".lstrip()
+            if not self._aborted:
+                self.set_status(GONE, "Client Closed Request")
+                self.note = f"{self.note} (the caller went away)".lstrip()
         finally:
+            if self._sending is not None:
+                self._sending.cancel()
             self._leave()
 
     def on_connection_close(self) -> None:
@@ -66,19 +73,37 @@ class Chat(Handler):
         await self.flush()
 
     async def part(self, part: bytes) -> None:
-        """Send a part at once. Raises StreamClosedError if the caller is gone, or reads nothing."""
+        """Send a part; those that have arrived together leave together."""
         self.write(part)
-        try:
-            async with asyncio.timeout(self.desk.timeout_s):
-                await self.flush()
-        except TimeoutError:
-            self.abort()
-            raise StreamClosedError from None
+        self._unsent += len(part)
+        if self._sending is None or self._sending.done():
+            # Runs as soon as the next part has to be waited for.
+            self._sending = asyncio.create_task(self._send())
+        if self._unsent > UNSENT:
+            await self._sending
+
+    async def ended(self) -> None:
+        """Wait until all parts are sent."""
+        if self._sending is not None:
+            await self._sending
 
     def abort(self) -> None:
         """End the connection without the end of the answer."""
+        self._aborted = True
         self.note = f"{self.note} (broken off)"
         self.request.connection.stream.close()  # type: ignore[union-attr]
+
+    async def _send(self) -> None:
+        try:
+            while self._unsent:
+                self._unsent = 0
+                async with asyncio.timeout(self.desk.timeout_s):
+                    await self.flush()
+        except TimeoutError:
+            self.request.connection.stream.close()  # type: ignore[union-attr]
+        except StreamClosedError:
+            # ``on_connection_close`` says so too, and ends the call.
+            pass
 
     async def _answered(self) -> None:
         if self._refused is not None:

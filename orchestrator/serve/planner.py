@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import quote
 
+from orchestrator.plans import Plan
 from orchestrator.serve.errors import Refused
 from orchestrator.serve.requests import Unfit, names_ours, parsed, question, with_instructions
-from orchestrator.trained import Plan, Policy
+from orchestrator.trained import Policy
 from shared.errors import UsageError
 
 #: Says "plan", or "passthrough; reason=...". In a request, "off" asks for the latter.

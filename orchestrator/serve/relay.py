@@ -44,7 +44,10 @@ class Caller(Protocol):
         """Send the head of an answer that comes in parts."""
 
     async def part(self, part: bytes) -> None:
-        """Send a part at once. Raises if the caller is gone."""
+        """Send a part before the next one has to be waited for."""
+
+    async def ended(self) -> None:
+        """Wait until all parts are sent."""
 
     def abort(self) -> None:
         """End the connection in a way that cannot be taken for the end of the answer."""
@@ -96,6 +99,7 @@ async def _relay_parts(response: httpcore.Response, caller: Caller) -> None:
     except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
         if not tail.endswith(_ENDS_OF_EVENTS):
             # An event that began cannot be taken back, and nothing after it would be read.
+            await caller.ended()
             caller.abort()
             return
         late = isinstance(error, httpcore.TimeoutException)
@@ -105,6 +109,7 @@ async def _relay_parts(response: httpcore.Response, caller: Caller) -> None:
         }
         event = json.dumps({"error": in_form(504 if late else 502, failed)})
         await caller.part(f"data: {event}\n\n".encode())
+    await caller.ended()
 
 
 async def _whole(response: httpcore.Response) -> bytes:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
+from orchestrator.serve.network import Network
+
 _CONNECT_TIMEOUT_S = 10.0
 # Below what servers and balancers keep idle connections for.
 _IDLE_S = 30.0
@@ -27,6 +29,7 @@ class Upstream:
         self._url = httpcore.URL(f"{base_url}/chat/completions")
         self._host = urlsplit(base_url).netloc.encode()
         self._trusted = httpx.create_ssl_context()
+        self._network = Network()
         self._idle: list[httpcore.AsyncHTTPConnection] = []
         self._timeouts = {
             "connect": _CONNECT_TIMEOUT_S,
@@ -75,5 +78,8 @@ class Upstream:
                 return connection
             await connection.aclose()
         return httpcore.AsyncHTTPConnection(
-            self._url.origin, ssl_context=self._trusted, keepalive_expiry=_IDLE_S
+            self._url.origin,
+            ssl_context=self._trusted,
+            keepalive_expiry=_IDLE_S,
+            network_backend=self._network,
         )

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import socket
+import ssl
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,7 +12,8 @@ import pytest
 
 from orchestrator.serve.desk import Keys
 from orchestrator.trained import Policy
-from tests.loopback import Behave, Request, drips, never_answers, resets, response, sends
+from tests.benchmarks._endpoint import FILES, make_certificate
+from tests.loopback import Behave, Request, drips, never_answers, resets, response, sends, serving
 from tests.processes import wait_until
 from tests.serving import (
     COMPLETION,
@@ -21,6 +24,7 @@ from tests.serving import (
     between,
     body,
     chunk,
+    on_a_thread,
     post,
     served,
     write_policy,
@@ -173,3 +177,24 @@ def test_the_client_is_told_of_a_broken_stream(policy: Policy) -> None:
         stream = client.chat.completions.create(**asked, stream=True)
         with pytest.raises(openai.APIError, match="broke off"):
             list(stream)
+
+
+def test_an_endpoint_behind_tls_is_asked_if_its_certificate_is_trusted(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*(tmp_path / name for name in FILES))
+    with on_a_thread(lambda: serving(ANSWERS, context)) as endpoint:
+        with served(policy, endpoint.url) as server:
+            assert post(server, body()).json()["error"]["code"] == "upstream_unreachable"
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / FILES[0]))
+        with served(policy, endpoint.url) as server:
+            assert [post(server, body()).status_code for _ in range(2)] == [200, 200]
+    assert len(endpoint.received) == 2
+
+
+def test_parts_that_arrive_together_leave_together_and_whole(policy: Policy) -> None:
+    parts = [b"data: %d\n\n" % number * (1 + number % 7) for number in range(3000)]
+    with between(policy, streams(*parts)) as case:
+        assert post(case.served, body(stream=True)).content == b"".join(parts)
