@@ -6,6 +6,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,11 +112,15 @@ async def stream(
                 await begun.put(group.create_task(work(number, line)))
         await begun.put(None)
 
-    async with asyncio.TaskGroup() as group:
-        group.create_task(begin())
-        while (task := await begun.get()) is not None:
-            for row in await task:
-                emit(row)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(begin())
+            while (task := await begun.get()) is not None:
+                for row in await task:
+                    emit(row)
+    except BaseExceptionGroup as several:
+        # One ended the others, such as the reader of our output that has gone away.
+        raise several.exceptions[0] from None
 
 
 async def lines_of(descriptor: int) -> AsyncIterator[bytes]:
@@ -125,7 +130,7 @@ async def lines_of(descriptor: int) -> AsyncIterator[bytes]:
 
     def read() -> None:
         # A loop that has ended takes no more.
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(RuntimeError, CancelledError):
             # No buffered file: its lock would be held by this thread when the process ends.
             while chunk := os.read(descriptor, CHUNK_BYTES):
                 asyncio.run_coroutine_threadsafe(chunks.put(chunk), loop).result()

@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Self
-from weakref import WeakKeyDictionary
 
 from orchestrator.config_files import resolve
 from orchestrator.preflight import Models, preflight
@@ -31,6 +30,8 @@ from shared.wire.waits import backoff_s
 #: What OpenRouter's books show beside a call, in place of a run's name.
 TRACE = "generate"
 BUDGET = "budget"
+#: Seconds in which nobody asks again whether the key is good, or the credit back.
+STOP_HOLDS_S = 30.0
 
 
 class NoAnswer(RunFailed):
@@ -89,8 +90,8 @@ class Asker:
         self._settled = asyncio.Event()
         #: When the next call may leave, on the loop's clock.
         self._paused_until = 0.0
-        #: Why none may leave any more.
-        self._stop = ""
+        #: Why none may leave, and until when that is believed without asking again.
+        self._stop, self._stopped_until = "", 0.0
 
     async def __aenter__(self) -> Self:
         return self
@@ -110,8 +111,8 @@ class Asker:
     async def ask(self, messages: Sequence[ChatMessage], seed: int | None = None) -> Answered:
         """The model's answer, asked for as JSON with a text and its quality.
 
-        Raises NoAnswer without one, EnvironmentNotReady where no call can succeed any more: the key
-        was refused, or the credit is used up.
+        Raises NoAnswer without one, EnvironmentNotReady where a person must do something first: the
+        key was refused, or the credit is used up.
         """
         # The name is each answer's own: OpenRouter's cache repeats an answer to the same bytes.
         body = chat_body(
@@ -138,6 +139,7 @@ class Asker:
                 return await self._paid(found.answer, attempts)
             if found.verdict is Verdict.STOP:
                 self._stop = outside_runs(found.message)
+                self._stopped_until = loop.time() + STOP_HOLDS_S
                 raise EnvironmentNotReady(self._stop)
             if found.verdict is Verdict.REJECT:
                 raise NoAnswer(found.kind.value, found.message, _cost_usd(attempts))
@@ -152,11 +154,13 @@ class Asker:
         Raises NoAnswer if there is no time for that, EnvironmentNotReady if no call may leave.
         """
         loop = asyncio.get_running_loop()
-        while (until := max(not_before, self._paused_until)) > loop.time() and not self._stop:
+        while (until := max(not_before, self._paused_until)) > (now := loop.time()):
+            if now < self._stopped_until:
+                break
             if until >= deadline:
                 raise _given_up(attempts)
-            await asyncio.sleep(until - loop.time())
-        if self._stop:
+            await asyncio.sleep(until - now)
+        if loop.time() < self._stopped_until:
             raise EnvironmentNotReady(self._stop)
 
     async def _call(self, body: bytes, left_s: float, attempts: Sequence[_Attempt]) -> _Attempt:
@@ -219,6 +223,9 @@ class Asker:
 
 def asker_of_loop(sampling: Sampling) -> Asker:
     """The running loop's asker of a model: its callers share connections, waits and permits."""
+    for loop in list(_askers):
+        if loop.is_closed():
+            del _askers[loop]
     askers = _askers.setdefault(asyncio.get_running_loop(), {})
     account = (openrouter_base_url(), openrouter_api_key(), sampling.model_dump_json())
     if account not in askers:
@@ -226,9 +233,7 @@ def asker_of_loop(sampling: Sampling) -> Asker:
     return askers[account]
 
 
-#: They end with their loop, and their connections with them.
-_askers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str | None, ...], Asker]]
-_askers = WeakKeyDictionary()
+_askers: dict[asyncio.AbstractEventLoop, dict[tuple[str | None, ...], Asker]] = {}
 
 
 @lru_cache(maxsize=64)

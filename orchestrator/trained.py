@@ -8,6 +8,8 @@ Importing this loads numpy, pydantic and the standard library; what else a call 
 
 import asyncio
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,7 @@ from orchestrator.prompts import build
 from orchestrator.rollouts import Action, Example
 from orchestrator.run_names import find_run
 from orchestrator.wording import listed, short
-from shared.errors import UsageError
+from shared.errors import EnvironmentNotReady, UsageError
 from shared.settings import redacted
 
 if TYPE_CHECKING:
@@ -60,7 +62,8 @@ class Policy:
         """
         name = str(ref)
         if name.startswith(REDIS_SCHEMES):
-            from orchestrator.live_policy import live_policy
+            with _whole_installation("a policy in Redis"):
+                from orchestrator.live_policy import live_policy
 
             return cls(live_policy(name), redacted(name))
         if name.endswith(".json") or Path(name).is_file():
@@ -70,7 +73,8 @@ class Policy:
         folder = find_run(RUNS_DIR, name)
         if (folder / "policy.json").is_file():
             return cls(read(folder / "policy.json"), name)
-        from orchestrator.stored_run import unfinished_policy
+        with _whole_installation("a run that has not ended"):
+            from orchestrator.stored_run import unfinished_policy
 
         return cls(validated(unfinished_policy(folder), name), name)
 
@@ -87,6 +91,19 @@ class Policy:
     def __repr__(self) -> str:
         version = self.document.policy_version
         return f"<Policy {self.source!r}, version {version}: {', '.join(self.domains)}>"
+
+    def describe(self) -> str:
+        """The deployed choice of each domain, and how often each concept is asked for."""
+        lines = []
+        for domain in self.exported().domains:
+            best = domain.greedy
+            chosen = [*best.concepts, f"template {best.template + 1}", *best.features]
+            ranked = sorted(domain.concepts.items(), key=lambda pair: -pair[1])
+            lines += [
+                f"{domain.name}: {' + '.join(chosen)}",
+                "  " + "  ".join(f"{concept} {share:.2f}" for concept, share in ranked),
+            ]
+        return "\n".join(lines)
 
     def plan(
         self,
@@ -177,7 +194,8 @@ class Policy:
         plan = self.plan(text, seed=seed, greedy=greedy, domain=domain)
         if model is None:
             return drafted(plan)
-        from orchestrator.asking import asker_of_loop
+        with _whole_installation("asking a model"):
+            from orchestrator.asking import asker_of_loop
 
         models = await asyncio.to_thread(
             self.models_for,
@@ -237,6 +255,16 @@ class Policy:
                 f" domain = {listed([repr(name) for name in self.domains], 'or')}"
             )
         return found.name
+
+
+@contextmanager
+def _whole_installation(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise EnvironmentNotReady(
+            f"{what} needs the module {error.name}: install concept-grpo with its dependencies"
+        ) from None
 
 
 def _in_event_loop() -> bool:

@@ -7,16 +7,11 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
-from orchestrator.config import RunConfig
-from orchestrator.inputs import prepare
-from orchestrator.policy_file import policy_document
-from orchestrator.run_plan import initial_weights
 from orchestrator.serve.desk import Desk, Keys
 from orchestrator.serve.planner import Planner
 from orchestrator.serve.server import serving
@@ -74,13 +69,6 @@ class Between(NamedTuple):
         """Headers and fields of the last request at the endpoint."""
         last = self.endpoint.received[-1]
         return last.headers, json.loads(last.body)
-
-
-def write_policy(path: Path, model: str = MODEL) -> Path:
-    """A policy over the built-in domains, before its first update."""
-    inputs = prepare(RunConfig(model=model))
-    path.write_text(json.dumps(policy_document(inputs, initial_weights(inputs))), encoding="utf-8")
-    return path
 
 
 @contextmanager

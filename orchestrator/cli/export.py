@@ -14,7 +14,7 @@ YOUR_TEXT = "[YOUR TEXT]"
 
 
 @click.command()
-@click.argument("run", metavar="RUN", required=False)
+@click.argument("run", metavar="[RUN]", required=False)
 @click.option("-o", "output", type=click.Path(path_type=Path), help="File  [default: stdout]")
 @click.option(
     "--format",

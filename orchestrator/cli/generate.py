@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.trained import Policy
 
 TEMPLATE = "template"
+POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
 class Shown(NamedTuple):
@@ -35,9 +36,9 @@ class Shown(NamedTuple):
 @click.option("--max-tokens", type=int, help="Tokens of an answer  [default: the run's]")
 @click.option("--temperature", type=float, help="Sampling temperature  [default: the run's]")
 @click.option(
-    "--timeout", "timeout_s", type=float, default=120.0, metavar="S", help="Seconds for one answer."
+    "--timeout", "timeout_s", type=POSITIVE, default=120.0, metavar="S", help="Seconds per answer."
 )
-@click.option("--budget", type=float, metavar="USD", help="Dollars that all answers may cost.")
+@click.option("--budget", type=POSITIVE, metavar="USD", help="Dollars that all answers may cost.")
 @click.option(
     "--at-once", type=click.IntRange(1, 1024), default=16, help="Lines in hand at a time."
 )
@@ -136,6 +137,8 @@ async def _answer(policy: "Policy", text: str, wish: "Wish", shown: Shown) -> No
 async def _stream(policy: "Policy", wish: "Wish", at_once: int, asker: "Asker | None") -> None:
     from orchestrator.answering import Tally, lines_of, stream
 
+    if sys.stdin.isatty():
+        click.echo("  input    a text per line; Ctrl-D ends it", err=True)
     tally = Tally()
 
     def emit(row: "Row") -> None:

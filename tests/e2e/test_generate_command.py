@@ -143,6 +143,22 @@ def test_many_lines_go_out_side_by_side_but_no_more_than_asked(
     assert "120 answered, 0 failed" in ended.err
 
 
+def test_a_reader_that_goes_away_ends_it_quietly(folder: Path) -> None:
+    shown = subprocess.run(
+        f"yes {TEXT!r} | {ORCHESTRATOR} generate policy.json - --model template | head -n 2",
+        shell=True,
+        cwd=folder,
+        env=clean_environment(folder, {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert [row["line"] for row in json_lines(shown.stdout)] == [1, 2]
+    assert "Traceback" not in shown.stderr
+
+
 def test_a_budget_ends_the_calls_and_not_the_job(folder: Path, standin: Running) -> None:
     standin.control("reset", {})
     ended = typed(

@@ -177,6 +177,21 @@ def test_what_no_repetition_changes_is_said_at_once(
     assert calls(standin) == 1
 
 
+def test_after_a_refusal_nobody_asks_again_at_once(policy: Policy, standin: Running) -> None:
+    async def scene() -> list[BaseException | Reply]:
+        await policy.agenerate(TEXT, model=MODEL)
+        with pytest.raises(EnvironmentNotReady):
+            await policy.agenerate(TEXT, model=MODEL)
+        more = (policy.agenerate(TEXT, model=MODEL) for _ in range(5))
+        return list(await asyncio.gather(*more, return_exceptions=True))
+
+    standin.control("faults", {"clear": True, "script": [None, "credits"]})
+    ended = asyncio.run(scene())
+    assert all("Add credits" in str(error) for error in ended)
+    assert calls(standin) == 2
+    assert generate(policy).text, "another event loop asks anew"
+
+
 def test_an_answer_that_never_comes_ends_in_time(policy: Policy, standin: Running) -> None:
     order(standin, "slow", times=None)
     began = time.monotonic()

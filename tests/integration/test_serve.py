@@ -12,12 +12,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from orchestrator.config import RunConfig
 from orchestrator.serve.chat import LARGEST_BODY
 from orchestrator.serve.desk import Keys
 from orchestrator.standin import DEFAULT_KEY, Running, Settings, running
 from orchestrator.trained import Policy
-from tests.serving import PLANNED, UNKNOWN, Served, post, served, write_policy
+from tests.loopback import Request, response
+from tests.serving import COMPLETION, PLANNED, UNKNOWN, Served, between, post, served
 from tests.standin_calls import MODEL
+from tests.trained_policies import VERSION, policy_file
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -60,7 +63,7 @@ CLASSES = {
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
-    return Policy.load(write_policy(tmp_path_factory.mktemp("policy") / "policy.json"))
+    return Policy.load(policy_file(tmp_path_factory.mktemp("policy"), RunConfig(model=MODEL)))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +75,6 @@ def shared() -> Iterator[Running]:
 @pytest.fixture
 def standin(shared: Running) -> Running:
     shared.control("reset", {})
-    shared.control("settings", {"latency_ms": 0})
     return shared
 
 
@@ -184,25 +186,29 @@ def test_models_and_health(standin: Running, openai: "OpenAI", server: Served) -
     connection.request("GET", "/health")
     found = json.loads(connection.getresponse().read())
     connection.close()
-    assert found == {"status": "ok", "in_flight": 0, "policy_version": 0}
+    assert found == {"status": "ok", "in_flight": 0, "policy_version": VERSION}
 
 
-def test_fifty_at_a_time_are_under_way_together(standin: Running, server: Served) -> None:
+def test_fifty_at_a_time_are_under_way_together(policy: Policy) -> None:
     from openai import AsyncOpenAI
 
-    standin.control("settings", {"latency_ms": 400})
+    all_there = asyncio.Barrier(50)
 
-    async def all_of_them() -> list[str]:
-        async with AsyncOpenAI(api_key="concept-grpo", base_url=server.base_url) as client:
+    async def waits_for_all(writer: asyncio.StreamWriter, request: Request) -> None:
+        await all_there.wait()
+        answer = {**COMPLETION, "id": json.loads(request.body)["user"]}
+        writer.write(response(json.dumps(answer).encode()))
+
+    async def fifty(base_url: str) -> list[str]:
+        async with AsyncOpenAI(api_key="concept-grpo", base_url=base_url) as client:
             answers = await asyncio.gather(
                 *(client.chat.completions.create(**asked(user=str(n))) for n in range(50))
             )
         return [answer.id for answer in answers]
 
-    assert len(set(asyncio.run(all_of_them()))) == 50
-    found = standin.control("received")
-    assert (found["count"], found["peak_open"]) == (50, 50)
-    assert server.desk.inflight == 0
+    with between(policy, waits_for_all) as case:
+        assert asyncio.run(fifty(case.served.base_url)) == [str(n) for n in range(50)]
+        assert case.served.desk.inflight == 0
 
 
 def test_who_calls_with_which_key(policy: Policy, standin: Running) -> None:

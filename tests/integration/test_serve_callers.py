@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from orchestrator.config import RunConfig
 from orchestrator.trained import Policy
 from tests.loopback import Request, never_answers
 from tests.processes import wait_until
@@ -21,13 +22,14 @@ from tests.serving import (
     post,
     served,
     silent,
-    write_policy,
 )
+from tests.standin_calls import MODEL
+from tests.trained_policies import policy_file
 
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
-    return Policy.load(write_policy(tmp_path_factory.mktemp("policy") / "policy.json"))
+    return Policy.load(policy_file(tmp_path_factory.mktemp("policy"), RunConfig(model=MODEL)))
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -14,11 +14,14 @@ import pytest
 from click.testing import CliRunner
 
 from orchestrator.cli import cli
+from orchestrator.config import RunConfig
 from orchestrator.standin import DEFAULT_KEY, Running, Settings, running
 from shared.errors import EnvironmentNotReady, UsageError
 from tests.processes import wait_until
 from tests.running import Started, started
-from tests.serving import PLANNED, write_policy
+from tests.serving import PLANNED
+from tests.standin_calls import MODEL
+from tests.trained_policies import policy_file
 
 ASKED = {"messages": [{"role": "user", "content": PLANNED}], "max_tokens": 100}
 
@@ -26,8 +29,8 @@ ASKED = {"messages": [{"role": "user", "content": PLANNED}], "max_tokens": 100}
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("place")
-    write_policy(folder / "policy.json")
-    write_policy(folder / "untold.json", model="")
+    policy_file(folder).rename(folder / "untold.json")
+    policy_file(folder, RunConfig(model=MODEL))
     return folder
 
 

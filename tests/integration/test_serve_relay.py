@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from orchestrator.config import RunConfig
 from orchestrator.serve.desk import Keys
 from orchestrator.trained import Policy
 from tests.benchmarks._endpoint import FILES, make_certificate
@@ -27,8 +28,9 @@ from tests.serving import (
     on_a_thread,
     post,
     served,
-    write_policy,
 )
+from tests.standin_calls import MODEL
+from tests.trained_policies import policy_file
 
 KEY = "sk-or-v1-" + "0123456789abcdef" * 4
 ANSWERS = sends(response(json.dumps(COMPLETION).encode(), head="Set-Cookie: a=b\r\n"))
@@ -36,7 +38,7 @@ ANSWERS = sends(response(json.dumps(COMPLETION).encode(), head="Set-Cookie: a=b\
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
-    return Policy.load(write_policy(tmp_path_factory.mktemp("policy") / "policy.json"))
+    return Policy.load(policy_file(tmp_path_factory.mktemp("policy"), RunConfig(model=MODEL)))
 
 
 def streams(*parts: bytes, end: bytes = b"0\r\n\r\n", hang_up: bool = False) -> Behave:

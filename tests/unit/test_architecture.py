@@ -111,6 +111,8 @@ def test_celery_is_imported_in_six_files_only() -> None:
         ["run", "--help"],
         ["serve", "--help"],
         ["worker", "--help"],
+        ["generate", "--help"],
+        ["export", "--help"],
         ["no-such-command"],
     ],
     ids=lambda arguments: " ".join(arguments) or "bare",

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from orchestrator.config import RunConfig
 from orchestrator.serve.errors import Refused
 from orchestrator.serve.planner import Outgoing, Planner
 from orchestrator.trained import Policy
-from tests.serving import PLANNED, UNKNOWN, write_policy
+from tests.serving import PLANNED, UNKNOWN
+from tests.standin_calls import MODEL
+from tests.trained_policies import VERSION, policy_file
 
 ASKED = {"role": "user", "content": PLANNED}
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
@@ -17,7 +20,7 @@ HOSTILE = "Explain qubits \u202e\U0001f600 {topic} %s \x00"
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
-    return Policy.load(write_policy(tmp_path_factory.mktemp("policy") / "policy.json"))
+    return Policy.load(policy_file(tmp_path_factory.mktemp("policy"), RunConfig(model=MODEL)))
 
 
 def planner(policy: Policy, model: str = "m/m", **options: Any) -> Planner:
@@ -45,7 +48,7 @@ def test_a_question_gets_the_very_messages_of_its_plan(policy: Policy) -> None:
     assert found.told["X-Concept-Grpo"] == "plan"
     assert found.told["X-Concept-Grpo-Domain"] == "quantum computing"
     assert found.told["X-Concept-Grpo-Concepts"] == ", ".join(plan.concepts)
-    assert found.told["X-Concept-Grpo-Policy-Version"] == "0"
+    assert found.told["X-Concept-Grpo-Policy-Version"] == str(VERSION)
     (domain,) = (d for d in policy.document.domains if d.name == plan.domain)
     assert domain.templates[int(found.told["X-Concept-Grpo-Template"])] == plan.template
 

@@ -33,13 +33,17 @@ class Blocker:
         # The standard library's build data has a name of its own on each machine.
         known = top in ALLOWED or top in sys.stdlib_module_names or top.startswith("_sysconfig")
         if not known:
-            raise ImportError(f"blocked: {name}")
+            raise ModuleNotFoundError(f"blocked: {name}", name=name)
 
 sys.meta_path.insert(0, Blocker())
 from orchestrator import Policy
 
-plan = Policy.load(sys.argv[1]).plan(sys.argv[2], seed=7)
-print(plan.model_dump_json())
+policy = Policy.load(sys.argv[1])
+print(policy.plan(sys.argv[2], seed=7).model_dump_json())
+try:
+    policy.generate(sys.argv[2], model="any")
+except ConnectionError as error:
+    print(error)
 """
 
 
@@ -75,7 +79,9 @@ def test_it_loads_with_numpy_and_pydantic_alone_and_draws_the_same(
     )
 
     assert shown.returncode == 0, shown.stderr
-    assert json.loads(shown.stdout) == loaded.plan(TEXT, seed=7).model_dump(mode="json")
+    plan, more = shown.stdout.splitlines()
+    assert json.loads(plan) == loaded.plan(TEXT, seed=7).model_dump(mode="json")
+    assert "install concept-grpo with its dependencies" in more
 
 
 def test_a_plan_is_a_draw_of_the_policy_with_its_exact_log_probability(
@@ -124,6 +130,16 @@ def test_a_fresh_seed_is_told_so_that_the_plan_can_be_repeated(loaded: Policy) -
 
     assert first.seed != second.seed
     assert loaded.plan(TEXT, seed=first.seed) == first
+
+
+def test_it_describes_what_it_asks_for(loaded: Policy, inputs: Inputs) -> None:
+    said = loaded.describe()
+
+    for name, domain in inputs.domains.items():
+        chosen = loaded.plan(TEXT, greedy=True, domain=name)
+        assert f"{name}: {' + '.join(chosen.concepts)} + template " in said
+        assert all(f"{concept} 0." in said for concept in domain.concepts)
+    assert "version 9" in repr(loaded)
 
 
 def test_a_plan_cannot_be_changed(loaded: Policy) -> None:
