@@ -200,3 +200,13 @@ def test_parts_that_arrive_together_leave_together_and_whole(policy: Policy) -> 
     parts = [b"data: %d\n\n" % number * (1 + number % 7) for number in range(3000)]
     with between(policy, streams(*parts)) as case:
         assert post(case.served, body(stream=True)).content == b"".join(parts)
+
+
+def test_a_connection_that_the_endpoint_has_closed_is_not_used_again(policy: Policy) -> None:
+    hangs_up = sends(response(json.dumps(COMPLETION).encode()), hang_up=True)
+    with between(policy, hangs_up) as case:
+        for _ in range(3):
+            assert post(case.served, body()).status_code == 200
+            wait_until(case.endpoint.hung_up.is_set, 5, "the connection is closed")
+            case.endpoint.hung_up.clear()
+        assert case.endpoint.connections == 3
