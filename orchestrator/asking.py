@@ -104,6 +104,11 @@ class Asker:
         await self._client.aclose()
 
     @property
+    def model(self) -> str:
+        """The slug that is asked for."""
+        return self._sampling.model
+
+    @property
     def spent(self) -> Spent:
         """What all calls that have ended cost."""
         return self._purse.spent

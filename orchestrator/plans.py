@@ -23,7 +23,8 @@ class Plan(Message):
     features: tuple[str, ...]
     #: Exact log pi of this choice under the policy, in nats; of the greedy one too.
     log_prob: float
-    #: What it was drawn with: the same seed, text and policy give the same plan. None: not drawn.
+    #: The same seed, text and policy give the same plan; models that take a seed are asked with it.
+    #: None: greedy, and none was given.
     seed: int | None
     policy_version: int
     #: The messages, and the filled template that the template engine answers.
@@ -78,7 +79,7 @@ async def answered(asker: "Asker", plan: Plan) -> Reply:
         text=written.text,
         quality=written.quality,
         cost_usd=found.cost_usd,
-        model=found.answer.model,
+        model=found.answer.model or asker.model,
         seconds=time.monotonic() - started,
         finish_reason=found.answer.finish_reason,
         plan=plan,

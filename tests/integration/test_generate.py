@@ -90,8 +90,6 @@ def test_what_is_sent_is_what_training_sends(
 ) -> None:
     answer = json.dumps(
         {
-            "id": "gen-1",
-            "model": "plain",
             "choices": [{"finish_reason": "stop", "message": {"content": "words"}}],
             "usage": {"prompt_tokens": 3, "completion_tokens": 1},
         }
@@ -113,6 +111,7 @@ def test_what_is_sent_is_what_training_sends(
 
     # An endpoint of another make names no cost: unknown is not free.
     assert (reply.text, reply.quality, reply.cost_usd) == ("words", None, None)
+    assert reply.model == "plain"
     assert (body["model"], body["temperature"], body["max_tokens"]) == ("plain", 0.5, 400)
     system, user = body["messages"]
     assert system["content"].startswith(policy.document.base_prompt)
@@ -261,7 +260,7 @@ def test_a_budget_is_never_exceeded_and_used_as_far_as_it_goes(
     plan = policy.plan(TEXT, seed=7)
 
     async def scene() -> list[BaseException | None]:
-        sampling = (policy.models_for(MODEL, max_tokens=800)).generator
+        sampling = policy.models_for(MODEL, max_tokens=800).generator
         async with Asker(sampling, 8, budget_usd=0.002) as asker:
             ended = await asyncio.gather(
                 *(asker.ask(plan.prompt.messages) for _ in range(40)), return_exceptions=True

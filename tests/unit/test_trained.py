@@ -229,7 +229,9 @@ def test_a_run_that_is_not_there_gets_a_hint(
 ) -> None:
     run = tmp_path / "runs" / "support--mistral-small--20261126-1013-490b"
     run.mkdir(parents=True)
-    (run / "config.json").write_text("{}", encoding="utf-8")
+    (run / "checkpoints").mkdir()
+    for name in ("config.json", "inputs.json"):
+        (run / name).write_text("{}", encoding="utf-8")
     (run / "policy.json").write_bytes(file.read_bytes())
     monkeypatch.chdir(tmp_path)
 
