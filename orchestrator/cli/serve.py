@@ -73,16 +73,22 @@ async def _serve(
 
 
 def _desk(policy: "Policy", keys: "Keys", options: dict[str, Any]) -> "Desk":
+    from orchestrator.endpoint import DEFAULT_HOST
     from orchestrator.serve.desk import Desk
     from orchestrator.serve.planner import Planner
     from orchestrator.serve.requests import OURS
     from orchestrator.serve.upstream import Upstream
+    from shared.errors import UsageError
     from shared.settings import checked_base_url, openrouter_base_url
 
     generator = policy.document.generator
     model = options["model"] or (generator.model if generator else "")
     given = options["upstream"]
     base_url = openrouter_base_url() if given is None else checked_base_url(given, "--upstream")
+    if keys.callers and not keys.endpoint and DEFAULT_HOST in base_url:
+        raise UsageError(
+            "with --api-key-env callers bring no key for the model: export OPENROUTER_API_KEY"
+        )
     choice = {name: options[name] for name in ("greedy", "seed", "follow_ups")}
     return Desk(
         planner=Planner(policy, model, **choice),

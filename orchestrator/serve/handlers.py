@@ -2,6 +2,8 @@
 
 import json
 import time
+import traceback
+from pathlib import Path
 from typing import Any
 
 import tornado.web
@@ -54,8 +56,11 @@ class Handler(tornado.web.RequestHandler):
         self.note = self.note or error.code
         self.answer(error.reply)
 
-    def log_exception(self, *error: Any) -> None:
-        """tornado would print the whole request."""
+    def log_exception(self, kind: Any, error: Any, trace: Any) -> None:
+        """Where it was raised, for the access line; tornado would print the whole request."""
+        if not isinstance(error, Refused | tornado.web.HTTPError):
+            last = traceback.extract_tb(trace)[-1]
+            self.note = f"failed: {kind.__name__} at {Path(last.filename).name}:{last.lineno}"
 
     def access_line(self) -> str:
         """One line without any content of the request: its query may hold a key."""

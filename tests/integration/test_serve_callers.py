@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from orchestrator.config import RunConfig
+from orchestrator.serve.planner import Outgoing, Planner
 from orchestrator.trained import Policy
 from tests.loopback import Request, never_answers
 from tests.processes import wait_until
@@ -106,3 +107,19 @@ def test_one_too_many_is_told_to_come_again(policy: Policy) -> None:
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
     assert refused.json()["error"]["type"] == "rate_limit_error"
     assert "--max-inflight" in refused.json()["error"]["message"]
+
+
+def test_a_failure_of_our_own_tells_where_and_no_contents(policy: Policy) -> None:
+    class Broken(Planner):
+        def outgoing(self, body: bytes, wanted: bool) -> Outgoing:
+            raise KeyError(body.decode())
+
+    with between(policy, never_answers) as case:
+        case.served.desk.planner = Broken(policy, "m", greedy=True, seed=None, follow_ups=False)
+        answer = post(case.served, body("private"))
+        wait_until(lambda: case.served.lines, 5, "there is an access line")
+
+    assert answer.status_code == 500
+    assert answer.json()["error"]["type"] == "server_error"
+    assert "failed: KeyError at test_serve_callers.py:" in case.served.lines[0]
+    assert "private" not in answer.text + case.served.lines[0]

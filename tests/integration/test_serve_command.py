@@ -139,6 +139,7 @@ def test_others_may_call_who_know_the_key(place: Path, standin: Running) -> None
         (("policy.json", "--upstream", "ftp://x"), "--upstream 'ftp://x'"),
         (("policy.json", "--seed", "3"), "--sampled"),
         (("policy.json", "--api-key-env", "ODD"), "ODD holds a space"),
+        (("policy.json", "--api-key-env", "GOOD"), "export OPENROUTER_API_KEY"),
     ],
 )
 def test_what_cannot_be_served_is_said_before_it_listens(
@@ -146,6 +147,9 @@ def test_what_cannot_be_served_is_said_before_it_listens(
 ) -> None:
     monkeypatch.chdir(place)
     monkeypatch.setenv("ODD", "two words")
+    monkeypatch.setenv("GOOD", "for-callers")
+    for name in ("OPENROUTER_API_KEY", "OPENROUTER_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
 
     ended = CliRunner().invoke(cli, ["serve", *arguments])
 

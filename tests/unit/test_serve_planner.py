@@ -166,7 +166,7 @@ def test_drawn_plans_repeat_with_the_servers_seed_and_with_the_requests(policy: 
     assert len(set(first)) > 1
     drawn = planner(policy, greedy=False, seed=5).outgoing(seeded, True)
     assert messages(drawn) == policy.plan(PLANNED, seed=11).messages
-    for odd in (True, 1.5, "x", -3):
+    for odd in (True, 1.5, "x", -3, 10**30):
         asked = json.dumps({"messages": [ASKED], "seed": odd}).encode()
         told = planner(policy, greedy=False).outgoing(asked, True).told
         assert told["X-Concept-Grpo"] == "plan"
