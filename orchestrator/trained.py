@@ -20,13 +20,14 @@ from orchestrator.plans import Plan, Reply, answered, drafted
 from orchestrator.policy_document import (
     FORMAT,
     PolicyDocument,
+    Trained,
     described,
     read,
     trained,
     validated,
 )
 from orchestrator.prompts import build
-from orchestrator.rollouts import Example
+from orchestrator.rollouts import Action, Example
 from orchestrator.run_names import find_run
 from orchestrator.wording import listed, short
 from shared.errors import EnvironmentNotReady, UsageError
@@ -49,6 +50,7 @@ class Policy:
         self.document = document
         self.source = source
         self._trained = {each.name: trained(document, each, source) for each in document.domains}
+        self._choices: dict[str, tuple[Action, float]] = {}
 
     @classmethod
     def load(cls, ref: str | Path) -> "Policy":
@@ -120,8 +122,7 @@ class Policy:
         """
         found = self._trained[self._domain_of(text, domain)]
         if greedy:
-            action = policy.greedy(found.params, found.space)
-            log_prob = policy.log_prob(found.params, found.space, [action])[0]
+            action, log_prob = self._deployed(found)
         else:
             seed = secrets.randbits(31) if seed is None else seed
             uniforms_1U = policy.uniforms((seed, 0, text), 1, found.space.uniforms_needed)
@@ -231,6 +232,15 @@ class Policy:
             slot_timeout_s=timeout_s,
             request_timeout_s=min(timeout_s, CALL_TIMEOUT_S),
         )
+
+    def _deployed(self, found: Trained) -> tuple[Action, float]:
+        """The greedy choice and its log-probability: the same for every text of a domain."""
+        name = found.domain.name
+        if name not in self._choices:
+            action = policy.greedy(found.params, found.space)
+            log_prob = policy.log_prob(found.params, found.space, [action])[0]
+            self._choices[name] = action, float(log_prob)
+        return self._choices[name]
 
     def _domain_of(self, text: str, explicit: str | None) -> str:
         if not isinstance(text, str) or not text.strip() or len(text) > MAX_TEXT:

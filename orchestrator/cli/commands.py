@@ -60,6 +60,11 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
             "orchestrator.cli.export:export",
             "Write a trained policy as one file that needs neither its run nor this program.",
         ),
+        Entry(
+            "serve",
+            "orchestrator.cli.serve:serve",
+            "Put a trained policy in front of a model, for every client of the OpenAI API.",
+        ),
     ),
     "Run the fleet": (
         Entry(

