@@ -17,6 +17,8 @@ from orchestrator.inputs import Inputs
 from orchestrator.store import decode_weights
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
 
+#: Folder beside the runs for the state of embedded servers.
+ENGINE_STATE = ".engine"
 #: Checkpoints that stay beside one in every tenth of the run.
 NEWEST_CHECKPOINTS = 3
 #: Metrics of a whole run, which a run that goes on measures anew.

@@ -18,16 +18,13 @@ from orchestrator.interrupts import Interrupts
 from orchestrator.preflight import Models, preflight
 from orchestrator.report.explain import instrument, instrument_metrics
 from orchestrator.report.summary import summary
-from orchestrator.run_directory import RunDirectory
+from orchestrator.run_directory import ENGINE_STATE, RunDirectory
 from orchestrator.run_plan import initial_weights
 from orchestrator.store import Store, decode_weights
 from orchestrator.stored_run import stored_config
 from orchestrator.trackers import Tracker
 from orchestrator.trackers.files import Files
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
-
-#: Folder beside the runs for the state of embedded servers.
-ENGINE_STATE = ".engine"
 
 
 class Session(NamedTuple):

@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from orchestrator.cli.ab import ab
+from orchestrator.cli.evaluate import evaluate
 from orchestrator.cli.explain import explain
 from orchestrator.cli.money import doctor, estimate
 from orchestrator.cli.replay import replay
@@ -26,7 +28,18 @@ def cli() -> None:
     """Reinforcement learning for prompts: learn what to ask a hosted LLM for, by GRPO."""
 
 
-for command in (run, estimate, doctor, explain, replay, worker, flower, demo_openrouter):
+for command in (
+    run,
+    estimate,
+    doctor,
+    evaluate,
+    ab,
+    explain,
+    replay,
+    worker,
+    flower,
+    demo_openrouter,
+):
     cli.add_command(command)
 
 
