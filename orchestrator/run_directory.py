@@ -63,7 +63,7 @@ class RunDirectory:
         Raises UsageError if there is none, or more than one.
         """
         if not ref.strip():
-            raise UsageError("--resume '' names no run; give a name, a path, or latest")
+            raise UsageError(f"{ref!r} names no run; give a name, a path, or latest")
         for path in (Path(ref), runs_dir / ref):
             if (path / "config.json").is_file():
                 return cls(path.resolve())

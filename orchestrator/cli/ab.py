@@ -15,7 +15,7 @@ from orchestrator.cli.asking import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator.comparison.side_by_side import Duel
+    from orchestrator.comparison.by_judge import Duel
 
 
 @click.command()
@@ -65,8 +65,8 @@ def ab(
 
     Each run asks its own model by its own policy. Repeated, it pays for no answer twice.
     """
-    from orchestrator.comparison.held_out import Options
-    from orchestrator.comparison.side_by_side import compare_texts, duel
+    from orchestrator.comparison.by_judge import compare_texts, duel
+    from orchestrator.comparison.by_reward import Options
     from orchestrator.report.comparison import ab_lines, plan_lines
     from orchestrator.run_directory import RunDirectory
 

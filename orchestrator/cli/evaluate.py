@@ -15,7 +15,7 @@ from orchestrator.cli.asking import (
 )
 
 if TYPE_CHECKING:
-    from orchestrator.comparison.held_out import Plan
+    from orchestrator.comparison.by_reward import Plan
 
 
 @click.command("eval")
@@ -69,8 +69,8 @@ def evaluate(
 
     RUN is a name, a part of one, a path, or "latest". Repeated, it pays for no answer twice.
     """
-    from orchestrator.comparison.held_out import Options, plan
-    from orchestrator.comparison.held_out import evaluate as ask
+    from orchestrator.comparison.by_reward import Options, plan
+    from orchestrator.comparison.by_reward import evaluate as ask
     from orchestrator.report.comparison import eval_lines, plan_lines
     from orchestrator.run_directory import RunDirectory
     from orchestrator.stored_run import stored_config

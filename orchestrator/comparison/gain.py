@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from orchestrator.comparison.arms import same_text
+from orchestrator.comparison.by_reward import Plan
 from orchestrator.comparison.folder import Folder
-from orchestrator.comparison.held_out import Plan
 from orchestrator.paired import ENOUGH_PROMPTS, Comparison, compare
 from shared.messages import Reward
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from orchestrator.comparison.by_judge import Duel
+from orchestrator.comparison.by_reward import Plan
 from orchestrator.comparison.cost import Remaining
-from orchestrator.comparison.held_out import Plan
-from orchestrator.comparison.side_by_side import Duel
 from orchestrator.paired import ENOUGH_PROMPTS
 from orchestrator.preflight import Models
 from orchestrator.report.header import model_lines

@@ -21,9 +21,9 @@ from orchestrator.comparison.arms import (
     trained_weights,
 )
 from orchestrator.comparison.asking import Observe, Setting, Wanted, asking, window_usd
+from orchestrator.comparison.by_reward import Options
 from orchestrator.comparison.cost import Remaining, judge_characters, remaining
 from orchestrator.comparison.folder import Folder
-from orchestrator.comparison.held_out import Options
 from orchestrator.engine import Engine
 from orchestrator.inputs import BUILTIN_RUBRIC
 from orchestrator.interrupts import Interrupts
