@@ -107,7 +107,7 @@ def asked(
         _stopped(folder, way, "stopped", interrupted.exit_code)
     except RunStopped as stop:
         code = GateFailed.exit_code if gated and not stop.exit_code else stop.exit_code
-        _stopped(folder, way, _repeatable(stop.sentence), code)
+        _stopped(folder, way, stop.sentence, code)
     except (RunFailed, EnvironmentNotReady) as error:
         if isinstance(error, Fenced) or not folder.path.exists():
             raise
@@ -117,18 +117,19 @@ def asked(
         _stopped(folder, way, words, EnvironmentNotReady.exit_code)
 
 
-def _repeatable(sentence: str) -> str:
-    """An evaluation is not resumed: its command is repeated."""
-    return sentence.replace("resume the run", "repeat the command")
-
-
 def _stopped(folder: "Folder", way: Way, reason: str, code: int) -> NoReturn:
-    place = shown_path(folder.path)
+    from orchestrator.budget import spent
+
+    # A comparison is not resumed: its command is repeated.
+    reason = reason.replace("resume the run", "repeat the command")
+    cost_usd = spent(folder.ledger()).total_usd
     if way.as_json:
         row = {"event": "stopped", "folder": str(folder.path), "reason": reason}
-        click.echo(json.dumps(row))
+        click.echo(json.dumps({**row, "total_usd": cost_usd}))
     click.echo(
-        f"{reason}; what was answered is kept in {place}: repeat the command to go on", err=True
+        f"{reason}; spent ${cost_usd:.4f}; what was answered is kept in {shown_path(folder.path)}:"
+        " repeat the command to go on",
+        err=True,
     )
     sys.exit(code)
 

@@ -12,11 +12,11 @@ from orchestrator.comparison.folder import Folder, slot_rows
 from orchestrator.config import RunConfig
 from orchestrator.dispatch import Dispatcher
 from orchestrator.engine import Engine, check_rewards, engine
-from orchestrator.interrupts import Interrupts
+from orchestrator.interrupts import Interrupted, Interrupts
 from orchestrator.ledger import GroupJob, Progress
-from orchestrator.rollouts import GroupKey
+from orchestrator.rollouts import Example, GroupKey
 from orchestrator.state_lock import lock_state
-from shared.errors import EnvironmentNotReady, UsageError
+from shared.errors import EnvironmentNotReady, RunStopped, UsageError
 from shared.messages import Completion, Reward, RewardTerm
 
 #: Slots on their way for each call that may be in flight: enough that no call waits for a group,
@@ -42,7 +42,7 @@ class Wanted(NamedTuple):
 
     job: GroupJob
     arm: str
-    example: str
+    example: Example
     #: Texts that are there already and only want their scores.
     given: tuple[Completion, ...] = ()
 
@@ -138,7 +138,7 @@ def asking(
     Nothing stays of a folder in which nothing was answered because the engine or the rewards were
     wrong. Raises UsageError, EnvironmentNotReady, Fenced if another process asks for the same.
     """
-    folder = setting.folder
+    folder, begun = setting.folder, False
     try:
         logs = folder.begin(setting.asked)
         lock = lock_state(folder.path)
@@ -148,13 +148,19 @@ def asking(
                 _restore_money(setting, machine.dispatcher)
                 machine.dispatcher.clear_stop()
                 started(machine)
-                asker = Asker(folder, machine.dispatcher, setting.config)
-                yield asker
+                asker, begun = Asker(folder, machine.dispatcher, setting.config), True
+                try:
+                    yield asker
+                except (Interrupted, RunStopped):
+                    asker.keep_ledger(complete=False)
+                    raise
                 asker.keep_ledger(complete=True)
         finally:
             os.close(lock)
     except (UsageError, EnvironmentNotReady):
-        folder.discard_if_empty()
+        # Later, the engine's state may hold answers that are not on the disk yet.
+        if not begun:
+            folder.discard_if_empty()
         raise
     folder.forget_engine()
 

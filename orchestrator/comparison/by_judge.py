@@ -82,7 +82,7 @@ class Duel(NamedTuple):
         for example in self.examples:
             for arm in self.arms:
                 job = arm.job(arm.group(example, self.options.samples), self.folder.run)
-                yield Wanted(job._replace(score=None), arm.name, example.id)
+                yield Wanted(job._replace(score=None), arm.name, example)
 
     def texts(self, example: Example) -> list[Texts]:
         """What was written about a prompt."""
@@ -104,7 +104,7 @@ class Duel(NamedTuple):
                         rivals[slot] = second.text
             if rivals:
                 job = self._judge_job(example, rivals)
-                yield Wanted(job, "judge", example.id, tuple(shown.values()))
+                yield Wanted(job, "judge", example, tuple(shown.values()))
 
     def remaining(self) -> Remaining:
         """What is still to be asked; every pair may need both orders."""

@@ -83,7 +83,7 @@ class Plan(NamedTuple):
             for arm in self.arms.values():
                 if example.id in arm.inputs.heldout_domains:
                     job = arm.job(arm.group(example, samples), run, score)
-                    yield Wanted(job, arm.name, example.id)
+                    yield Wanted(job, arm.name, example)
 
     def remaining(self) -> Remaining:
         """What is still to be asked."""

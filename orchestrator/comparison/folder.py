@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from orchestrator.ledger import GroupJob, SlotResult
+from orchestrator.rollouts import Example
 from orchestrator.run_directory import ENGINE_STATE, RunDirectory
 from shared.messages import Completion, Reward
 
@@ -121,13 +122,14 @@ class Folder:
 
 
 def slot_rows(
-    job: GroupJob, arm: str, example: str, results: Mapping[int, SlotResult]
+    job: GroupJob, arm: str, example: Example, results: Mapping[int, SlotResult]
 ) -> Iterator[dict[str, Any]]:
     """A row per slot of an ended group."""
     for slot, (completion, reward, failure) in results.items():
         yield {
             "arm": arm,
-            "example": example,
+            "example": example.id,
+            "prompt": example.text,
             "group": job.key.group,
             "slot": slot,
             "completion": completion and completion.model_dump(exclude={"slot"}, mode="json"),

@@ -8,11 +8,11 @@ the pairs of prompt p, the preference is
 
 (Newcombe 1998, method 4) at an effective number of prompts n = P * r (Korn & Graubard 1998):
 
-    r = share (1 - share) / s^2 * (z / t_{P-1})^2, kept within [1, pairs per prompt]
+    r = share (1 - share) / s^2 * (z / t_{P-1})^2, kept within [1, judgements per prompt]
 
-where s^2 is the variance of the s_p: several pairs per prompt count for more than one, as far as
-they agree less with each other than chance would have it. At r = 1 the interval is conservative
-where there are ties. It excludes 1/2 by chance in at most 2.5% of cases on either side.
+where s^2 is the variance of the s_p: ties, and several pairs per prompt, tell more than one throw
+of a coin, as far as the s_p really spread less; a pair is two judgements. Without a difference,
+the interval excludes 1/2 in at most 2.5% of cases on either side.
 """
 
 import math
@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from orchestrator.intervals import CONFIDENCE, Interval, t_quantile
+from orchestrator.rollouts import FloatArray
 
 #: The normal quantile of a 95% interval.
 Z = 1.959963984540054
@@ -75,7 +76,7 @@ def preference(pairs: Sequence[Sequence[Pair]]) -> Preference | None:
         return None
     scores_P = np.array([np.mean([pair.score for pair in prompt]) for prompt in pairs])
     prompts, share = len(scores_P), float(scores_P.mean())
-    ratio = _ratio(scores_P, max(len(prompt) for prompt in pairs))
+    ratio = _ratio(scores_P, 2 * max(len(prompt) for prompt in pairs))
     found = wilson(share, prompts * ratio)
     return Preference(
         prompts=prompts,
@@ -104,15 +105,15 @@ def _upper(p: float, n: float) -> float:
     return min(1.0, (2 * n * p + Z**2 + 1 + Z * root) / (2 * (n + Z**2)))
 
 
-def _ratio(scores_P: "np.ndarray", pairs: int) -> float:
+def _ratio(scores_P: FloatArray, judgements: int) -> float:
     """Observations that a prompt counts for."""
-    if pairs == 1 or len(scores_P) < 2:
+    if len(scores_P) < 2:
         return 1.0
     share, variance = float(scores_P.mean()), float(scores_P.var(ddof=1))
     if variance == 0:
-        return float(pairs) if 0 < share < 1 else 1.0
+        return float(judgements) if 0 < share < 1 else 1.0
     t = t_quantile((1 + CONFIDENCE) / 2, len(scores_P) - 1)
-    return min(float(pairs), max(1.0, share * (1 - share) / variance * (Z / t) ** 2))
+    return min(float(judgements), max(1.0, share * (1 - share) / variance * (Z / t) ** 2))
 
 
 def _needed(share: float, prompts: int, ratio: float) -> int | None:

@@ -27,6 +27,10 @@ def plan_lines(found: Plan | Duel) -> Iterator[str]:
     yield f"  data     {prompts} prompts x {samples} samples{unmatched}"
     if found.trained_on:
         yield f"  WARNING  {_trained_on([e.source for e in found.trained_on], prompts)}"
+    runs = found.runs if isinstance(found, Duel) else (found.run,)
+    for run in runs:
+        if not (run.path / "policy.json").exists():
+            yield f"  WARNING  {run.name} has not ended: this is its policy so far"
     left = found.remaining()
     kept = f" ({left.kept:,} are kept already)" if left.kept else ""
     judged = f" + {left.judgements:,} judgements" if left.judgements else ""

@@ -59,6 +59,13 @@ def test_several_pairs_of_one_prompt_count_for_more_if_they_differ() -> None:
     assert often.high - often.low < once.high - once.low
 
 
+def test_ties_make_the_interval_narrower_than_throws_of_a_coin() -> None:
+    tied, thrown = judged([[A]] * 12 + [[TIE]] * 16), judged([[A]] * 20 + [[B]] * 8)
+
+    assert tied.share == thrown.share
+    assert tied.high - tied.low < thrown.high - thrown.low
+
+
 def test_swapping_a_and_b_mirrors_the_result() -> None:
     one, other = judged([[A]] * 11 + [[B]] + [[TIE]]), judged([[B]] * 11 + [[A]] + [[TIE]])
 
@@ -109,11 +116,15 @@ def test_the_interval_holds_the_truth_in_95_percent_of_simulated_comparisons(
     assert held / runs >= 0.95 - 2 * (0.95 * 0.05 / runs) ** 0.5
 
 
+@pytest.mark.parametrize("ties", [0.0, 0.4])
 @pytest.mark.parametrize("prompts", [6, 12, 40])
-def test_without_a_difference_one_is_preferred_in_at_most_2_5_percent_a_side(prompts: int) -> None:
+def test_without_a_difference_one_is_preferred_in_at_most_2_5_percent_a_side(
+    prompts: int, ties: float
+) -> None:
     source, runs = np.random.default_rng(prompts), 600
+    kinds, shares = (A, TIE, B), [(1 - ties) / 2, ties, (1 - ties) / 2]
     verdicts = [
-        judged([[A] if won else [B] for won in source.random(prompts) < 0.5]).verdict
+        judged([[kinds[each]] for each in source.choice(3, prompts, p=shares)]).verdict
         for _ in range(runs)
     ]
 
