@@ -155,15 +155,24 @@ def _lines(sources: Sequence[str]) -> str:
 
 def _cost_lines(models: Models, left: Remaining, cap: float | None) -> Iterator[str]:
     expected, ceiling = left.cost
+    if not models.all() and ceiling == 0:
+        return
     if expected is None or ceiling is None:
         yield "  estimate cost unknown: a price is missing in the endpoint's list"
         return
-    yield f"  estimate ${expected:.2f} expected, ${ceiling:.2f} at most (every reply at max_tokens)"
+    yield (
+        f"  estimate ${_digits(expected)} expected, ${_digits(ceiling)} at most (every reply at"
+        " max_tokens)"
+    )
     if cap is not None and cap < ceiling:
         yield (
-            f"  cap      ${cap:.2f}, for all attempts together: may stop before the end; what was"
+            f"  cap      ${_digits(cap)}, for all attempts together: may stop before the end; what was"
             " answered is kept"
         )
     remaining = models.key.remaining_usd if models.key else None
     if remaining is not None and remaining < expected:
         yield f"  WARNING  the key has ${remaining:.2f} left, less than this is expected to cost"
+
+
+def _digits(usd: float) -> str:
+    return f"{usd:.2f}" if usd >= 1 else f"{usd:.4f}"

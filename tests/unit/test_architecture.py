@@ -74,7 +74,15 @@ def test_celery_is_imported_in_six_files_only() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], [], ["run", "--help"], ["worker", "--help"], ["no-such-command"]],
+    [
+        ["--help"],
+        [],
+        ["run", "--help"],
+        ["eval", "--help"],
+        ["ab", "--help"],
+        ["worker", "--help"],
+        ["no-such-command"],
+    ],
     ids=lambda arguments: " ".join(arguments) or "bare",
 )
 def test_help_and_usage_errors_load_nothing_heavy(arguments: list[str]) -> None:

@@ -94,11 +94,11 @@ def test_so_many_more_prompts_of_the_same_kind_would_decide() -> None:
 
 @pytest.mark.parametrize("prompts", [8, 40])
 @pytest.mark.parametrize("pairs", [1, 4])
-@pytest.mark.parametrize(("truth", "ties"), [(0.5, 0.0), (0.5, 0.3), (0.75, 0.0), (0.9, 0.3)])
+@pytest.mark.parametrize(("truth", "ties"), [(0.5, 0.3), (0.75, 0.0), (0.9, 0.3)])
 def test_the_interval_holds_the_truth_in_95_percent_of_simulated_comparisons(
     prompts: int, pairs: int, truth: float, ties: float
 ) -> None:
-    source, runs = np.random.default_rng(prompts * pairs), 300
+    source, runs = np.random.default_rng(prompts * pairs), 150
     held = 0
     for _ in range(runs):
         # Prompts differ in how often A is better.
@@ -121,7 +121,7 @@ def test_the_interval_holds_the_truth_in_95_percent_of_simulated_comparisons(
 def test_without_a_difference_one_is_preferred_in_at_most_2_5_percent_a_side(
     prompts: int, ties: float
 ) -> None:
-    source, runs = np.random.default_rng(prompts), 600
+    source, runs = np.random.default_rng(prompts), 300
     kinds, shares = (A, TIE, B), [(1 - ties) / 2, ties, (1 - ties) / 2]
     verdicts = [
         judged([[kinds[each]] for each in source.choice(3, prompts, p=shares)]).verdict
