@@ -166,8 +166,8 @@ def _cost_lines(models: Models, left: Remaining, cap: float | None) -> Iterator[
     )
     if cap is not None and cap < ceiling:
         yield (
-            f"  cap      ${_digits(cap)}, for all attempts together: may stop before the end; what was"
-            " answered is kept"
+            f"  cap      ${_digits(cap)}, for all attempts together: may stop before the end; what"
+            " was answered is kept"
         )
     remaining = models.key.remaining_usd if models.key else None
     if remaining is not None and remaining < expected:

@@ -1,14 +1,12 @@
 """``orchestrator ab``: blind, in both orders, to the nano-dollar, and nothing paid for twice."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from orchestrator.comparison.by_judge import BUILTIN_PAIR_RUBRIC
-from orchestrator.standin import Running, running
-from tests.comparing import TEXTS, Bench, bench, copied_run, worker_of
+from tests.comparing import TEXTS, Bench, copied_run
 from tests.openrouter_runs import JUDGE
 from tests.plain_endpoint import MODEL as PLAIN_MODEL
 from tests.plain_endpoint import plain_endpoint
@@ -19,36 +17,12 @@ TASTE = {LIKED: 0.8, DISLIKED: -0.8}
 WORDS = ("ab", "one--run", "two--run", f"--judge={JUDGE}", "--data=fresh.jsonl")
 
 
-@pytest.fixture(scope="module")
-def standin() -> Iterator[Running]:
-    with running() as standin:
-        yield standin
-
-
-@pytest.fixture(scope="module")
-def fleet(
-    standin: Running, server: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
-    with worker_of(standin, server, tmp_path_factory.mktemp("worker")):
-        yield
-
-
 @pytest.fixture
-def at(
-    standin: Running,
-    server: str,
-    fleet: None,
-    small_run: Ended,
-    workplace: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Bench]:
+def at(comparing: Bench, small_run: Ended) -> Bench:
     # The template engine writes what its policy likes: only the judge is paid for.
-    copied_run(small_run, workplace, "one--run", LIKED)
-    copied_run(small_run, workplace, "two--run", DISLIKED)
-    with bench(standin, server, workplace, monkeypatch, capsys) as made:
-        made.data(*TEXTS)
-        yield made
+    copied_run(small_run, comparing.folder, "one--run", LIKED)
+    copied_run(small_run, comparing.folder, "two--run", DISLIKED)
+    return comparing
 
 
 def test_the_judge_sees_both_texts_in_both_orders_and_nothing_of_who_wrote_them(

@@ -2,7 +2,6 @@
 
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,8 @@ import pytest
 from orchestrator.comparison.by_reward import Options, plan
 from orchestrator.data import BUILTIN_TRAIN
 from orchestrator.run_directory import RunDirectory
-from orchestrator.standin import Running, running
 from shared.messages import SlotPrompt
-from tests.comparing import TEXTS, Bench, bench, copied_run, worker_of
+from tests.comparing import TEXTS, Bench, copied_run
 from tests.processes import wait_until
 from tests.running import Ended, run_directories, started
 from tests.standin_calls import MODEL
@@ -20,34 +18,10 @@ from tests.standin_calls import MODEL
 ARMS = ("initial", "plain", "trained")
 
 
-@pytest.fixture(scope="module")
-def standin() -> Iterator[Running]:
-    with running() as standin:
-        yield standin
-
-
-@pytest.fixture(scope="module")
-def fleet(
-    standin: Running, server: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
-    with worker_of(standin, server, tmp_path_factory.mktemp("worker")):
-        yield
-
-
 @pytest.fixture
-def at(
-    standin: Running,
-    server: str,
-    fleet: None,
-    small_run: Ended,
-    workplace: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Bench]:
-    copied_run(small_run, workplace, "one--run")
-    with bench(standin, server, workplace, monkeypatch, capsys) as made:
-        made.data(*TEXTS)
-        yield made
+def at(comparing: Bench, small_run: Ended) -> Bench:
+    copied_run(small_run, comparing.folder, "one--run")
+    return comparing
 
 
 def asked(*more: str) -> tuple[str, ...]:
