@@ -115,10 +115,10 @@ class Dispatcher:
             observe(self._progress(groups))
             return {key: self._ended.pop(key).results() for key in ready[:count]}
 
-    def preload(self, step: int, group: str, results: Iterable[Completion | Reward]) -> None:
-        """Give a group results that exist already; ``collect`` then only asks for the others."""
-        for result in results:
-            self._store.preload(GroupKey(step, group), result)
+    def preload(self, step: int, group: str, completions: Iterable[Completion]) -> None:
+        """Give a group completions that exist already; ``collect`` then only scores them."""
+        for completion in completions:
+            self._store.preload(GroupKey(step, group), completion)
 
     def close(self, groups: Iterable[GroupKey]) -> None:
         """Forget groups: their results are in the caller's hands."""

@@ -12,6 +12,7 @@ from orchestrator.comparison.folder import Folder, slot_rows
 from orchestrator.config import RunConfig
 from orchestrator.dispatch import Dispatcher
 from orchestrator.engine import Engine, check_rewards, engine
+from orchestrator.group_store import GroupStore
 from orchestrator.interrupts import Interrupted, Interrupts
 from orchestrator.ledger import GroupJob, Progress
 from orchestrator.rollouts import Example, GroupKey
@@ -53,6 +54,7 @@ class Asker:
     def __init__(self, folder: Folder, dispatcher: Dispatcher, config: RunConfig) -> None:
         self._folder = folder
         self._dispatcher = dispatcher
+        self._store = GroupStore(dispatcher.redis, folder.run)
         self._config = config
 
     def ask(self, wanted: Sequence[Wanted], observe: Observe) -> None:
@@ -101,7 +103,8 @@ class Asker:
             known: list[Completion | Reward] = [*one.given]
             for prompt in one.job.generate.prompts:
                 known += filter(None, self._folder.answer(one.job.key.group, prompt.slot))
-            self._dispatcher.preload(*one.job.key, known)
+            for result in known:
+                self._store.preload(one.job.key, result)
         return begun
 
     @property
