@@ -85,8 +85,11 @@ def _not_a_run(directory: RunDirectory, error: Exception) -> UsageError:
     )
 
 
-def stored_run(directory: RunDirectory) -> StoredRun:
-    """Read a run back. Raises UsageError if a step is missing or a file is not what a run wrote."""
+def stored_run(directory: RunDirectory, newest_bytes: int | None = None) -> StoredRun:
+    """Read a run back, or only the newest bytes of its rollouts.
+
+    Raises UsageError if a step is missing or a file is not what a run wrote.
+    """
     inputs = prepare(stored_config(directory))
     newest = directory.newest_checkpoint()
     if newest is None:
@@ -94,7 +97,7 @@ def stored_run(directory: RunDirectory) -> StoredRun:
     return StoredRun(
         directory,
         inputs,
-        stored_batches(directory, inputs),
+        stored_batches(directory, inputs, newest_bytes),
         initial_weights(inputs),
         decode_weights(newest[1]["weights"]),
     )

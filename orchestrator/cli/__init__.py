@@ -9,6 +9,7 @@ import click
 from orchestrator.cli.explain import explain
 from orchestrator.cli.money import doctor, estimate
 from orchestrator.cli.replay import replay
+from orchestrator.cli.report import report
 from orchestrator.cli.run import run
 from orchestrator.cli.services import flower, worker
 from orchestrator.cli.standin import demo_openrouter
@@ -26,7 +27,7 @@ def cli() -> None:
     """Reinforcement learning for prompts: learn what to ask a hosted LLM for, by GRPO."""
 
 
-for command in (run, estimate, doctor, explain, replay, worker, flower, demo_openrouter):
+for command in (run, estimate, doctor, explain, replay, report, worker, flower, demo_openrouter):
     cli.add_command(command)
 
 

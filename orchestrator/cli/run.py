@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.engine import Engine
     from orchestrator.inputs import Inputs
     from orchestrator.preflight import Models
+    from orchestrator.run_directory import RunDirectory
     from orchestrator.session import Session
 
 
@@ -160,12 +161,25 @@ def _play(session: "Session", server: str | None, shown: Shown) -> None:
             raise
         reason, exit_code = _how_it_stopped(error)
         _say_stopped(session, reason, shown.as_json)
+        if directory.steps_saved() and not interrupts.twice:
+            _write_report(directory, reason)
         sys.exit(exit_code)
+    reported = _write_report(directory)
     if shown.as_json:
         click.echo(json.dumps({"event": "done", "run": str(directory.path), **found}))
         return
-    for line in lines(inputs, found, shown_path(directory.path)):
+    for line in lines(inputs, found, shown_path(directory.path), reported):
         click.echo(line)
+
+
+def _write_report(directory: "RunDirectory", stopped: str | None = None) -> bool:
+    """Whether there is a report now; if not, why not is said."""
+    from orchestrator.report.html.write import try_report
+
+    warning = try_report(directory, stopped)
+    if warning:
+        click.echo(f"warning: {warning}", err=True)
+    return warning is None
 
 
 def _how_it_stopped(error: BaseException) -> tuple[str, int]:

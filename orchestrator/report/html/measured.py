@@ -1,0 +1,144 @@
+"""``metrics.jsonl`` and the kept evaluations as curves with intervals."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from orchestrator.evaluation import Evaluation, Kind
+from orchestrator.inputs import Inputs
+from orchestrator.intervals import t_interval
+from orchestrator.paired import compare
+from orchestrator.report.html.facts import Curve, Level, Measure
+from orchestrator.report.html.plain_text import line
+from orchestrator.report.html.rollout_scan import POINTS, runs_of
+from orchestrator.rollouts import FloatArray
+from orchestrator.run_directory import RunDirectory
+
+Rows = Sequence[Mapping[str, Any]]
+#: Evaluations that are drawn: each paired interval costs some milliseconds.
+EVALUATIONS = 40
+#: What a report shows over steps, by its name in ``metrics.jsonl``.
+SHOWN = (
+    "entropy", "kl", "kl_step", "clip_ratio", "frac_reward_zero_std", "frac_repeated_actions",
+    "staleness", "reward_std", "completion_words", "completion_s/p50", "completion_s/p95",
+    "step_s", "learning_rate", "temperature", "cost/total", "failed", "groups_stale",
+)  # fmt: skip
+
+
+class Evaluations(NamedTuple):
+    """The kept held-out evaluations of a run."""
+
+    #: Of the policy, in the order of their steps: initial, interval, final.
+    policy: tuple[Evaluation, ...]
+    plain: Evaluation | None
+
+    @property
+    def initial(self) -> Evaluation | None:
+        return next((e for e in self.policy if e.kind == "initial"), None)
+
+    @property
+    def final(self) -> Evaluation | None:
+        return next((e for e in self.policy if e.kind == "final"), None)
+
+
+def steps(directory: RunDirectory) -> list[Mapping[str, Any]]:
+    """The rows of ``metrics.jsonl`` that are steps, in order, the last of each."""
+    by_step: dict[int, Mapping[str, Any]] = {}
+    for row in directory.lines("metrics.jsonl"):
+        if isinstance(row, dict) and isinstance(row.get("step"), int) and "reward" in row:
+            by_step[row["step"]] = row
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def costs(rows: Rows) -> dict[int, float]:
+    """Step -> USD spent by its end."""
+    return {row["step"]: float(row.get("cost/total") or 0.0) for row in rows}
+
+
+def series(rows: Rows) -> dict[str, Curve]:
+    """Each metric that the run has, neighbouring steps of a long run averaged."""
+    parts = [name for name in (rows[-1] if rows else {}) if name.startswith("rewards/")]
+    found = {}
+    for name in (*SHOWN, *parts):
+        known = {row["step"]: row[name] for row in rows if _number(row.get(name))}
+        points = tuple(
+            (float(few[-1]), float(np.mean([known[step] for step in few])))
+            for few in runs_of(list(known), POINTS)
+        )
+        if points:
+            found[name] = Curve(line(name, 80), points)
+    return found
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+
+
+def evaluations(directory: RunDirectory) -> Evaluations:
+    """Those that can be read; of very many, some evenly spread."""
+    kept: dict[str, list[Evaluation]] = {"initial": [], "interval": [], "final": [], "plain": []}
+    for path in sorted((directory.path / "heldout").glob("*-*.json")):
+        step, _, kind = path.stem.partition("-")
+        if step.isdigit() and kind in kept:
+            evaluation = directory.kept_evaluation(_kind(kind), int(step))
+            if evaluation is not None and evaluation.rewards:
+                kept[kind].append(evaluation)
+    between = [few[-1] for few in runs_of_evaluations(kept["interval"])]
+    policy = (*kept["initial"][-1:], *between, *kept["final"][-1:])
+    return Evaluations(policy, next(iter(kept["plain"]), None))
+
+
+def runs_of_evaluations(found: list[Evaluation]) -> list[list[Evaluation]]:
+    """In at most ``EVALUATIONS`` pieces of neighbours."""
+    size = max(1, -(-len(found) // EVALUATIONS))
+    return [found[i : i + size] for i in range(0, len(found), size)]
+
+
+def _kind(name: str) -> Kind:
+    kinds: dict[str, Kind] = {
+        "initial": "initial", "interval": "interval", "final": "final", "plain": "plain"
+    }  # fmt: skip
+    return kinds[name]
+
+
+def level(evaluation: Evaluation, spent: Mapping[int, float]) -> Level:
+    """The mean over prompts, with Student's interval over them."""
+    rewards_P: FloatArray = np.array(list(evaluation.rewards.values()))
+    mean, low, high = float(rewards_P.mean()), None, None
+    if len(rewards_P) > 1:
+        error = float(rewards_P.std(ddof=1)) / len(rewards_P) ** 0.5
+        interval = t_interval(mean, error, len(rewards_P) - 1)
+        low, high = interval.low, interval.high
+    step = evaluation.step
+    return Level(step, _spent_by(step, spent), mean, low, high, len(rewards_P))
+
+
+def gains(found: Evaluations, spent: Mapping[int, float], seed: int) -> Iterator[Level]:
+    """Each evaluation of the policy against the first one, paired by prompt."""
+    if found.initial is None:
+        return
+    for evaluation in found.policy:
+        if evaluation is found.initial:
+            continue
+        paired = compare(found.initial.rewards, evaluation.rewards, seed)
+        if paired is not None:
+            cost = _spent_by(evaluation.step, spent)
+            yield Level(evaluation.step, cost, paired.gain, paired.low, paired.high, paired.prompts)
+
+
+def measures(inputs: Inputs, found: Evaluations) -> Iterator[Measure]:
+    """Each part of the reward and each eval metric, the last evaluation against the first."""
+    last = found.policy[-1] if found.policy else None
+    if found.initial is None or last is None or last is found.initial:
+        return
+    total = sum(term.weight for term in inputs.rewards)
+    shares = {term.name: term.weight / total for term in inputs.rewards}
+    for name, before in found.initial.measures.items():
+        paired = compare(before, last.measures.get(name, {}), inputs.config.seed)
+        if paired is not None:
+            yield Measure(line(name.rpartition(":")[2], 60), shares.get(name), paired)
+
+
+def _spent_by(step: int, spent: Mapping[int, float]) -> float:
+    return max((cost for at, cost in spent.items() if at <= step), default=0.0)
