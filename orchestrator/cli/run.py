@@ -161,8 +161,8 @@ def _play(session: "Session", server: str | None, shown: Shown) -> None:
             raise
         reason, exit_code = _how_it_stopped(error)
         _say_stopped(session, reason, shown.as_json)
-        if directory.steps_saved() and not interrupts.twice:
-            _write_report(directory, reason)
+        if directory.steps_saved() and not interrupts.twice and _write_report(directory, reason):
+            click.echo(f"report  {shown_path(directory.path)}/report.html", err=True)
         sys.exit(exit_code)
     reported = _write_report(directory)
     if shown.as_json:

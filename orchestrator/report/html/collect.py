@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from orchestrator.config import RunConfig
 from orchestrator.inputs import prepare
 from orchestrator.paired import Comparison, compare
-from orchestrator.report.explain import NEWEST_BYTES, explanation, instrument_lines
+from orchestrator.report.explain import explanation, instrument_lines
 from orchestrator.report.html import measured, reproduction
 from orchestrator.report.html.facts import Facts, Moved, Role
 from orchestrator.report.html.plain_text import line
@@ -21,6 +21,8 @@ from orchestrator.stored_run import StoredRun, stored_run, with_copies
 from shared.errors import UsageError
 
 ROLES = ("generate", "judge", "eval")
+#: Of ``rollouts.jsonl``, what effects are estimated from: some 20,000 rollouts in 300 MB.
+NEWEST_BYTES = 32 * 2**20
 
 
 class _Learnt(NamedTuple):
@@ -54,7 +56,7 @@ def collect(directory: RunDirectory, stopped: str | None = None) -> Facts:
     roles = tuple(_roles(ended, rows))
     cost_usd = sum(role.named_usd + role.estimated_usd for role in roles)
     steps = rows[-1]["step"] if rows else 0
-    seconds = ended.get("seconds") if ended else None
+    seconds = _seconds(directory, ended)
     why = _why(ended, stopped)
     said = verdict(heldout, gains[-1] if gains else None, ended, why)
     return Facts(
@@ -69,6 +71,7 @@ def collect(directory: RunDirectory, stopped: str | None = None) -> Facts:
         stopped=why,
         heldout=heldout,
         against_plain=_against(found.plain, final, config.seed),
+        so_far=None if final else _against(found.initial, found.newest, config.seed),
         measures=tuple(measured.measures(inputs, found)),
         evaluations=tuple(measured.level(e, spent) for e in found.policy),
         plain=measured.level(found.plain, spent) if found.plain else None,
@@ -98,6 +101,12 @@ def _ended(directory: RunDirectory) -> Mapping[str, Any] | None:
         if isinstance(found, dict):
             return found
     return None
+
+
+def _seconds(directory: RunDirectory, ended: Mapping[str, Any] | None) -> float | None:
+    """How long it took; None if it was resumed: a result only knows the time since then."""
+    resumed = (directory.path / "logs" / "attempt_2").exists()
+    return ended.get("seconds") if ended and not resumed else None
 
 
 def _why(ended: Mapping[str, Any] | None, stopped: str | None) -> str | None:

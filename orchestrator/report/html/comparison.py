@@ -13,11 +13,9 @@ from orchestrator.report.html.charts.scales import dollars, number
 from orchestrator.report.html.facts import Facts
 from orchestrator.report.html.figure import Figure, level_line, lines_figure
 from orchestrator.report.html.page import render
+from orchestrator.report.html.reproduction import ONLY_NAMES
 from orchestrator.report.html.run_figures import thousandths, whole
 from shared.errors import UsageError
-
-#: Settings that differ between any two runs and say nothing.
-NAMES_ONLY = ("name", "runs_dir")
 
 
 class Side(NamedTuple):
@@ -34,22 +32,27 @@ class Side(NamedTuple):
 
 def refuse_unlike(several: Sequence[Facts]) -> None:
     """Raises UsageError unless all runs had the same data and rewards."""
-    if unlike := differences(several):
+    if unlike := differences(several, [facts.run for facts in several]):
         raise UsageError(
             f"{'; '.join(unlike)}: their rewards cannot be compared; --force shows them anyway"
         )
 
 
-def differences(several: Sequence[Facts]) -> list[str]:
-    """What makes the rewards of the runs incomparable, in words."""
-    first, found = several[0], []
-    for other in several[1:]:
-        for what, ours, theirs in (
-            ("data", first.fingerprint.data, other.fingerprint.data),
-            ("reward", first.fingerprint.reward, other.fingerprint.reward),
-        ):
-            if ours != theirs:
-                found.append(f"{first.run} and {other.run} differ in their {what}")
+def differences(several: Sequence[Facts], names: Sequence[str]) -> list[str]:
+    """What makes the rewards of runs incomparable with the first run's, in words."""
+    first, found = several[0].fingerprint, []
+    for name, facts in zip(names[1:], several[1:], strict=True):
+        other = facts.fingerprint
+        unlike = [
+            what
+            for what, same in (
+                ("data", first.data == other.data),
+                ("reward", first.reward == other.reward),
+            )
+            if not same
+        ]
+        if unlike:
+            found.append(f"{name} differs from {names[0]} in its {' and '.join(unlike)}")
     return found
 
 
@@ -65,7 +68,7 @@ def comparison_page(several: Sequence[Facts]) -> str:
         "comparison.html.j2",
         sides=sides,
         sentence=_sentence(sides),
-        unlike=differences(several),
+        unlike=differences(several, [side.letter for side in sides]),
         figures=[figure for figure in _figures(sides) if figure],
         settings=_settings(several),
         domains=_deployed(several),
@@ -147,7 +150,7 @@ def _settings(several: Sequence[Facts]) -> list[tuple[str, list[str]]]:
     """The settings in which any two runs differ."""
     keys = dict.fromkeys(key for facts in several for key in facts.config)
     rows = [(key, [facts.config.get(key, "not set") for facts in several]) for key in keys]
-    return [row for row in rows if len(set(row[1])) > 1 and row[0] not in NAMES_ONLY]
+    return [row for row in rows if len(set(row[1])) > 1 and row[0] not in ONLY_NAMES]
 
 
 def _deployed(several: Sequence[Facts]) -> list[tuple[str, list[str]]]:

@@ -179,6 +179,8 @@ class Facts:
     #: Held-out, the trained policy against the initial one.
     heldout: Comparison | None
     against_plain: Comparison | None
+    #: The newest evaluation against the initial one, while there is no final one.
+    so_far: Comparison | None
     measures: tuple[Measure, ...]
     evaluations: tuple[Level, ...]
     plain: Level | None

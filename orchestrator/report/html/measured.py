@@ -38,6 +38,12 @@ class Evaluations(NamedTuple):
         return next((e for e in self.policy if e.kind == "initial"), None)
 
     @property
+    def newest(self) -> Evaluation | None:
+        """After training began; None if there is none."""
+        after = [e for e in self.policy if e.kind != "initial"]
+        return after[-1] if after else None
+
+    @property
     def final(self) -> Evaluation | None:
         return next((e for e in self.policy if e.kind == "final"), None)
 
@@ -129,8 +135,8 @@ def gains(found: Evaluations, spent: Mapping[int, float], seed: int) -> Iterator
 
 def measures(inputs: Inputs, found: Evaluations) -> Iterator[Measure]:
     """Each part of the reward and each eval metric, the last evaluation against the first."""
-    last = found.policy[-1] if found.policy else None
-    if found.initial is None or last is None or last is found.initial:
+    last = found.newest
+    if found.initial is None or last is None:
         return
     total = sum(term.weight for term in inputs.rewards)
     shares = {term.name: term.weight / total for term in inputs.rewards}

@@ -19,6 +19,7 @@ from orchestrator.report.html.charts import cells
 from orchestrator.report.html.charts.scales import seconds
 from orchestrator.report.html.facts import Facts
 from orchestrator.report.html.learnt import domains
+from orchestrator.report.html.rollout_scan import POINTS
 
 NO_PLAIN = (
     "A prompt without concepts is no baseline here: the template engine has nothing to say then."
@@ -34,6 +35,7 @@ def run_page(facts: Facts) -> str:
         result=_result(facts),
         unrewarded=[each.name for each in facts.measures if each.share is None],
         no_plain=NO_PLAIN if facts.model == "template engine" else "",
+        per_point=-(-facts.steps_done // POINTS),
         figures=run_figures.result(facts),
         reward=list(run_figures.reward(facts)),
         health=list(run_figures.health(facts)),
@@ -46,6 +48,7 @@ def _result(facts: Facts) -> list[tuple[str, float | None, Comparison, Markup]]:
     """The rows of the result, all pictures on one scale."""
     rows = [
         ("held-out reward", None, facts.heldout),
+        ("held-out reward so far", None, facts.so_far),
         *((each.name, each.share, each.found) for each in facts.measures),
         ("reward against no concepts", None, facts.against_plain),
     ]

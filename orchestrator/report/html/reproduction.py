@@ -26,7 +26,6 @@ FLAGS = {
     "max_steps": "--steps",
     "max_cost_usd": "--budget",
     "seed": "--seed",
-    "name": "--name",
 }
 
 
@@ -41,7 +40,7 @@ def changed(config: RunConfig) -> Iterator[Setting]:
     defaults = knobs(RunConfig(algorithm=solver))
     defaults["algorithm.solver"] = Natural().solver
     for key, value in knobs(config).items():
-        if value != defaults.get(key):
+        if value != defaults.get(key) and key not in ONLY_NAMES:
             default = json.dumps(defaults[key]) if key in defaults else "not set"
             yield Setting(key, line(json.dumps(value), 400), default, _meaning(config, key))
 
@@ -74,7 +73,6 @@ def reproduction(directory: RunDirectory, config: RunConfig) -> Reproduction:
 
 def _words(config: RunConfig) -> Iterator[str]:
     values = {setting.key: knobs(config)[setting.key] for setting in changed(config)}
-    values.pop("runs_dir", None)
     for key, flag in FLAGS.items():
         if key in values:
             value = values.pop(key)

@@ -8,6 +8,7 @@ import json
 from array import array
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,8 @@ POINTS = 200
 BINS_PER_DECADE = 8
 #: Distinct models, kinds and reasons that are counted by name: an endpoint may invent them.
 NAMES = 200
+#: Characters of such a name.
+NAME = 80
 
 
 class _Sums(NamedTuple):
@@ -92,9 +95,9 @@ class _Scan:
 
     def _see_completion(self, completion: Mapping[str, Any]) -> None:
         self.seconds.append(completion["seconds"])
-        who = line(completion["model"], 80), line(completion["provider"] or "", 60)
+        who = _name(completion["model"]), _name(completion["provider"] or "")
         _counted(self.answered_by, who)
-        _counted(self.finish_reasons, line(completion["finish_reason"] or "none", 30))
+        _counted(self.finish_reasons, _name(completion["finish_reason"] or "none"))
         self.tokens[0] += completion["prompt_tokens"] or 0
         self.tokens[1] += completion["completion_tokens"] or 0
 
@@ -171,6 +174,15 @@ def _object(text: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return row if isinstance(row, dict) else None
+
+
+def _name(value: str) -> str:
+    return _shown_name(value[: NAME + 1])
+
+
+@lru_cache(1024)
+def _shown_name(value: str) -> str:
+    return line(value, NAME)
 
 
 def _counted(counter: Counter[Any], name: Any) -> Any:
