@@ -19,6 +19,7 @@ from orchestrator.report.html.charts import cells
 from orchestrator.report.html.charts.scales import seconds
 from orchestrator.report.html.facts import Facts
 from orchestrator.report.html.learnt import domains
+from orchestrator.report.html.plain_text import visible
 from orchestrator.report.html.rollout_scan import POINTS
 
 NO_PLAIN = (
@@ -61,7 +62,7 @@ def _result(facts: Facts) -> list[tuple[str, float | None, Comparison, Markup]]:
 
 
 def render(template: str, **values: Any) -> str:
-    """A page. Surrogates that have slipped through become question marks, never an error."""
+    """A page. What was not made harmless when it was read is made so here."""
     style, script = _source("style.css"), _source("script.js")
     html = (
         _environment()
@@ -76,7 +77,7 @@ def render(template: str, **values: Any) -> str:
             ),
         )
     )
-    return html.encode("utf-8", "replace").decode("utf-8")
+    return visible(html)
 
 
 @cache

@@ -34,16 +34,17 @@ class Text(NamedTuple):
 def text(value: object, most: int) -> Text:
     """At most so many characters of ``value``, with every character visible and valid UTF-8."""
     whole = value if isinstance(value, str) else str(value)
-    return Text(_visible(whole[:most]), max(0, len(whole) - most))
+    return Text(visible(whole[:most]), max(0, len(whole) - most))
 
 
 def line(value: object, most: int = 200) -> str:
     """The same on one line, cut with an ellipsis: for names and labels."""
     whole = value if isinstance(value, str) else str(value)
-    shown = " ".join(_visible(whole[: most + 1]).split())
+    shown = " ".join(visible(whole[: most + 1]).split())
     return shown if len(whole) <= most else f"{shown[:most]}…"
 
 
-def _visible(value: str) -> str:
+def visible(value: str) -> str:
+    """``value`` with pictures or question marks in the place of what must not stand in a page."""
     unpaired = value.encode("utf-8", "replace").decode("utf-8")
     return unpaired.replace("\r\n", "\n").translate(_VISIBLE)
