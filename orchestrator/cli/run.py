@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -129,7 +129,6 @@ def _play(session: "Session", server: str | None, shown: Shown) -> None:
 
     from orchestrator.interrupts import Interrupted, Interrupts
     from orchestrator.report.header import header
-    from orchestrator.report.summary import lines
     from orchestrator.session import play
     from orchestrator.trackers import Tracker
     from orchestrator.trackers.console import Console
@@ -161,15 +160,30 @@ def _play(session: "Session", server: str | None, shown: Shown) -> None:
             raise
         reason, exit_code = _how_it_stopped(error)
         _say_stopped(session, reason, shown.as_json)
-        if directory.steps_saved() and not interrupts.twice and _write_report(directory, reason):
-            click.echo(f"report  {shown_path(directory.path)}/report.html", err=True)
+        if not interrupts.twice:
+            _report_stopped(session, reason)
         sys.exit(exit_code)
-    reported = _write_report(directory)
-    if shown.as_json:
+    _say_done(session, found, shown.as_json)
+
+
+def _say_done(session: "Session", found: Mapping[str, Any], as_json: bool) -> None:
+    from orchestrator.report.summary import lines
+
+    directory = session.directory
+    if as_json:
         click.echo(json.dumps({"event": "done", "run": str(directory.path), **found}))
-        return
-    for line in lines(inputs, found, shown_path(directory.path), reported):
-        click.echo(line)
+    else:
+        for line in lines(session.inputs, found, shown_path(directory.path)):
+            click.echo(line)
+    # Last: whatever becomes of it, the result has been said.
+    if _write_report(directory) and not as_json:
+        click.echo(f"  report   {shown_path(directory.path)}/report.html")
+
+
+def _report_stopped(session: "Session", reason: str) -> None:
+    directory = session.directory
+    if directory.steps_saved() and _write_report(directory, reason):
+        click.echo(f"report  {shown_path(directory.path)}/report.html", err=True)
 
 
 def _write_report(directory: "RunDirectory", stopped: str | None = None) -> bool:

@@ -77,10 +77,8 @@ def _ends(comparison: Comparison) -> dict[str, float]:
     return {"start": comparison.before, "end": comparison.after}
 
 
-def lines(
-    inputs: Inputs, found: Mapping[str, Any], run: str, reported: bool = True
-) -> Iterator[str]:
-    """The closing table and what to do next; ``reported`` says whether there is a report."""
+def lines(inputs: Inputs, found: Mapping[str, Any], run: str) -> Iterator[str]:
+    """The closing table and what to do next."""
     yield f"done in {found['seconds']:.1f} s"
     if found["stopped"]:
         yield f"  stopped  after step {found['steps']}: {found['stopped']['sentence']}"
@@ -97,8 +95,6 @@ def lines(
             f"  skipped  {len(found['unmatched'])} prompts match no domain and trained nothing"
             f" (lines {places}{', …' if len(found['unmatched']) > 5 else ''})"
         )
-    if reported:
-        yield f"  report   {run}/report.html"
     yield f"  policy   {run}/policy.json      metrics  {run}/metrics.jsonl"
 
 

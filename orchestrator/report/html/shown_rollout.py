@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from orchestrator.report.html.charts.scales import seconds
 from orchestrator.report.html.facts import Shown
 from orchestrator.report.html.plain_text import line, text
 
@@ -50,7 +51,8 @@ def _details(row: Mapping[str, Any], completion: Mapping[str, Any]) -> Iterator[
     yield "tokens", f"{completion['prompt_tokens']} in, {completion['completion_tokens']} out"
     if completion["cost_usd"]:
         yield "cost", f"${completion['cost_usd']:.6f}"
-    yield "time", f"{completion['seconds']:.3g} s in {completion['attempts']} attempts"
+    attempts = completion["attempts"]
+    yield "time", seconds(completion["seconds"]) + (f" in {attempts} attempts" * (attempts > 1))
     yield "finish", line(completion["finish_reason"], 30)
     if row["judged"]:
         yield "judged", ", ".join(f"{score:.2f}" for score in row["judged"][:NAMED])
