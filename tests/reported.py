@@ -86,24 +86,37 @@ def completion(text: str, seconds: float = 1.0, model: str = "m") -> dict[str, A
     }
 
 
+def rollouts(word: str, levels: tuple[Level, ...]) -> Rollouts:
+    """Rollouts whose every text from outside is ``word``."""
+    name = line(word)
+    best = row(
+        domain=word,
+        prompt=word,
+        concepts=[word],
+        features=[word],
+        completion=completion(word, model=word),
+        parts={word: 0.5},
+        feedback=word,
+    )
+    return Rollouts(
+        trained=10,
+        held_out=5,
+        without_reward=1,
+        levels=levels,
+        latency=Latency(10, 0.1, 0.2, 0.3, ((0.05, 0.1, 4), (0.1, 0.5, 6))),
+        failures=(Failed(name, 1, 0, name),),
+        answered_by=((name, name, 10),),
+        finish_reasons=((name, 10),),
+        tokens=(100, 200),
+        shown=(shown(best, "best", True),),
+    )
+
+
 def facts(word: str = "d", **changes: Any) -> Facts:
     """A run whose every text from outside is ``word``, read as reports read."""
     name = line(word)
     course = ((0.0, 0.2), (1.0, 0.5), (2.0, 0.9))
     levels = tuple(Level(s, 0.01 * s, 0.5 + 0.1 * s, 0.4, 0.8, 8) for s in (0, 1, 2))
-    rollout = shown(
-        row(
-            domain=word,
-            prompt=word,
-            concepts=[word],
-            features=[word],
-            completion=completion(word, model=word),
-            parts={word: 0.5},
-            feedback=word,
-        ),
-        "best",
-        True,
-    )
     values: dict[str, Any] = {
         "run": name,
         "model": name,
@@ -134,18 +147,7 @@ def facts(word: str = "d", **changes: Any) -> Facts:
         "roles": (Role("generate", 10, 0.1, 0.01, 0.001),),
         "cost_usd": 0.11,
         "faults": {name: 3},
-        "rollouts": Rollouts(
-            trained=10,
-            held_out=5,
-            without_reward=1,
-            levels=levels,
-            latency=Latency(10, 0.1, 0.2, 0.3, ((0.05, 0.1, 4), (0.1, 0.5, 6))),
-            failures=(Failed(name, 1, 0, name),),
-            answered_by=((name, name, 10),),
-            finish_reasons=((name, 10),),
-            tokens=(100, 200),
-            shown=(rollout,),
-        ),
+        "rollouts": rollouts(word, levels),
         "alarms": ((2, name),),
         "skipped": (name,),
         "settings": (Setting("seed", name, "0", name),),
