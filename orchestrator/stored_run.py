@@ -117,7 +117,7 @@ def stored_batches(
         }
         batches = tuple(_batches(directory, inputs, acted, newest_bytes))
         _check([group for batch in batches for group in batch.groups], inputs)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UsageError(
             f"{directory.path}: rollouts.jsonl and policies.jsonl do not fit together"
             f" ({type(error).__name__}: {error}); they are read only as the run wrote them"

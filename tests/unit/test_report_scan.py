@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from orchestrator.intervals import t_interval
-from orchestrator.report.html.rollout_scan import PER_PROMPT, POINTS, TRAINED, offset_rows, scan
+from orchestrator.report.html.jsonl_rows import offset_rows
+from orchestrator.report.html.rollout_scan import PER_PROMPT, POINTS, TRAINED, scan
 from tests.reported import completion, row
 
 
@@ -28,7 +29,7 @@ def spread(count: int) -> list[dict[str, Any]]:
     """Rows of different prompts and texts, with rewards from 0 to 1 in an order of their own."""
     order = [(i * 37) % count for i in range(count)]
     return [
-        row(group=f"e{i}", example=f"e{i}", reward=i / (count - 1), completion=completion(f"t{i}"))
+        row(group=f"e{i}", prompt=f"p{i}", reward=i / (count - 1), completion=completion(f"t{i}"))
         for i in order
     ]
 
@@ -112,11 +113,12 @@ def test_held_out_rollouts_of_the_end_are_shown_apart(file: Path) -> None:
 
 
 def test_broken_and_foreign_lines_are_left_out(file: Path) -> None:
-    write(file, ["{", "[]", "null", '{"purpose": "train"}', row()])
+    other = [row(reward="high"), row(reward=math.nan), row(completion=7), row(concepts=None)]
+    write(file, ["{", "[]", "null", '{"purpose": "train"}', *other, row()])
     with file.open("ab") as appended:
         appended.write(b'\xff\xfe{"half": ')
 
-    assert scan(file, {}).trained == 2
+    assert scan(file, {}).trained == 3
     assert [s.reward for s in scan(file, {}).shown] == [0.5, 0.5, 0.5]
     assert list(offset_rows(file.with_name("none"))) == []
     assert scan(file.with_name("none"), {}).shown == ()

@@ -1,5 +1,6 @@
 """``metrics.jsonl`` and the kept evaluations as curves with intervals."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -88,11 +89,20 @@ def evaluations(directory: RunDirectory) -> Evaluations:
         step, _, kind = path.stem.partition("-")
         if step.isdigit() and kind in kept:
             evaluation = directory.kept_evaluation(_kind(kind), int(step))
-            if evaluation is not None and evaluation.rewards:
+            if evaluation is not None and evaluation.rewards and _sound(evaluation):
                 kept[kind].append(evaluation)
     between = [few[-1] for few in runs_of_evaluations(kept["interval"])]
     policy = (*kept["initial"][-1:], *between, *kept["final"][-1:])
     return Evaluations(policy, next(iter(kept["plain"]), None))
+
+
+def _sound(evaluation: Evaluation) -> bool:
+    """Whether it holds numbers, as a run writes it."""
+    with contextlib.suppress(AttributeError):
+        values = [evaluation.rewards, *evaluation.measures.values()]
+        numbers = (number for by in values for number in by.values())
+        return isinstance(evaluation.step, int) and all(_number(each) for each in numbers)
+    return False
 
 
 def runs_of_evaluations(found: list[Evaluation]) -> list[list[Evaluation]]:

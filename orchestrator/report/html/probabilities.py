@@ -6,8 +6,8 @@ from pathlib import Path
 from orchestrator import policy
 from orchestrator.inputs import Inputs
 from orchestrator.report.html.facts import Moved
+from orchestrator.report.html.jsonl_rows import offset_rows, rows_at
 from orchestrator.report.html.plain_text import line
-from orchestrator.report.html.rollout_scan import offset_rows, rows_at
 from orchestrator.rollouts import Params, Weights
 from orchestrator.run_directory import RunDirectory
 from orchestrator.store import decode_params

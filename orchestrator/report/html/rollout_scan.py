@@ -4,10 +4,12 @@ A million rollouts are some gigabytes: per row only its reward, its seconds and 
 stay in memory (17 bytes); the rows that are shown are read again.
 """
 
-import json
+import contextlib
+import itertools
+import math
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from orchestrator.intervals import t_interval
-from orchestrator.report.html.facts import Failed, Latency, Level, Rollouts
-from orchestrator.report.html.plain_text import line
+from orchestrator.report.html.facts import Failed, Latency, Level, Rollouts, Shown
+from orchestrator.report.html.jsonl_rows import offset_rows, rows_at
+from orchestrator.report.html.plain_text import Text, line
 from orchestrator.report.html.shown_rollout import shown
 from orchestrator.rollouts import FloatArray
 
@@ -30,6 +33,8 @@ POINTS = 200
 BINS_PER_DECADE = 8
 #: Distinct models, kinds and reasons that are counted by name: an endpoint may invent them.
 NAMES = 200
+#: What comes of a row that no run wrote.
+BROKEN = (LookupError, TypeError, ValueError, AttributeError)
 #: Characters of such a name.
 NAME = 80
 
@@ -68,7 +73,7 @@ class _Scan:
         self.seconds = array("d")
         self.failures = Counter[tuple[str, str]]()
         self.messages: dict[str, str] = {}
-        self.failed: deque[int] = deque(maxlen=FAILED)
+        self.failed: deque[tuple[int, bool]] = deque(maxlen=FAILED)
         self.answered_by = Counter[tuple[str, str]]()
         self.finish_reasons = Counter[str]()
         self.tokens = [0, 0]
@@ -78,20 +83,21 @@ class _Scan:
 
     def see(self, row: Mapping[str, Any], offset: int) -> None:
         purpose = "train" if row["purpose"] == "train" else "eval"
+        reward = _reward(row)
         self.counts[purpose] += 1
-        self._see_group(row)
-        if row["reward"] is None:
+        self._see_group(row, reward)
+        if reward is None:
             self.counts["without_reward"] += 1
         elif purpose == "train":
-            self.trained.add(row["reward"], offset)
+            self.trained.add(reward, offset)
         elif row.get("kind") == "final":
-            self.final.add(row["reward"], offset)
+            self.final.add(reward, offset)
         if completion := row["completion"]:
             self._see_completion(completion)
         if failure := row["failure"]:
             kind = _counted(self.failures, (line(failure["kind"], 40), purpose))
             self.messages.setdefault(kind[0], line(failure["message"], 160))
-            self.failed.append(offset)
+            self.failed.append((offset, purpose == "train"))
 
     def _see_completion(self, completion: Mapping[str, Any]) -> None:
         self.seconds.append(completion["seconds"])
@@ -101,14 +107,14 @@ class _Scan:
         self.tokens[0] += completion["prompt_tokens"] or 0
         self.tokens[1] += completion["completion_tokens"] or 0
 
-    def _see_group(self, row: Mapping[str, Any]) -> None:
+    def _see_group(self, row: Mapping[str, Any], reward: float | None) -> None:
         """A group's rows stand together."""
         group = (row.get("update"), row["step"], row["group"])
         if group != self._group:
             self.end_group()
             self._group = group
-        if row["reward"] is not None:
-            self._rewards.append(row["reward"])
+        if reward is not None:
+            self._rewards.append(reward)
 
     def end_group(self) -> None:
         """Count the group whose rows have ended."""
@@ -126,10 +132,8 @@ def scan(path: Path, costs: Mapping[int, float]) -> Rollouts:
     """
     found = _Scan()
     for offset, row in offset_rows(path):
-        try:
+        with contextlib.suppress(*BROKEN):
             found.see(row, offset)
-        except (LookupError, TypeError, AttributeError):
-            found.counts["unreadable"] += 1
     found.end_group()
     return Rollouts(
         trained=found.counts["train"],
@@ -145,35 +149,13 @@ def scan(path: Path, costs: Mapping[int, float]) -> Rollouts:
     )
 
 
-def offset_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(where it begins, row) of each line that is a JSON object; none if there is no file."""
-    if not path.is_file():
-        return
-    offset = 0
-    with path.open("rb") as file:
-        for text in file:
-            row = _object(text)
-            if row is not None:
-                yield offset, row
-            offset += len(text)
-
-
-def rows_at(path: Path, offsets: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """The rows that begin at ``offsets``, in their order."""
-    with path.open("rb") as file:
-        for offset in offsets:
-            file.seek(offset)
-            row = _object(file.readline())
-            if row is not None:
-                yield row
-
-
-def _object(text: bytes) -> dict[str, Any] | None:
-    try:
-        row = json.loads(text)
-    except ValueError:
+def _reward(row: Mapping[str, Any]) -> float | None:
+    """Raises TypeError or ValueError for what is no number."""
+    if row["reward"] is None:
         return None
-    return row if isinstance(row, dict) else None
+    if not math.isfinite(row["reward"]):
+        raise ValueError(row["reward"])
+    return float(row["reward"])
 
 
 def _name(value: str) -> str:
@@ -241,7 +223,7 @@ def _failures(found: _Scan) -> tuple[Failed, ...]:
     return tuple(sorted(rows, key=lambda row: -row.train - row.eval))
 
 
-def _shown(path: Path, found: _Scan) -> Iterator[Any]:
+def _shown(path: Path, found: _Scan) -> Iterator[Shown]:
     for rewarded, most, trained in (
         (found.trained, TRAINED, True),
         (found.final, HELD_OUT, False),
@@ -254,21 +236,26 @@ def _shown(path: Path, found: _Scan) -> Iterator[Any]:
         for rank, order_R in (("best", -rewards_R), ("median", middle_R), ("worst", rewards_R)):
             nearest = np.lexsort((newest_R, order_R))[:LOOKED_AT]
             offsets = [rewarded.offsets[i] for i in nearest]
-            for row in _different(path, offsets, most):
-                yield shown(row, rank, trained)
-    if found.failed:
-        for row in rows_at(path, list(found.failed)[::-1]):
-            yield shown(row, "failed", row["purpose"] == "train")
+            different = _different(_read(path, offsets, rank, trained))
+            yield from itertools.islice(different, most)
+    for offset, trained in reversed(found.failed):
+        yield from _read(path, [offset], "failed", trained)
 
 
-def _different(path: Path, offsets: Sequence[int], most: int) -> Iterator[dict[str, Any]]:
-    """The first rows of different texts, few of each prompt."""
-    texts, prompts = set[str](), Counter[str]()
+def _read(path: Path, offsets: Sequence[int], rank: str, trained: bool) -> Iterator[Shown]:
     for row in rows_at(path, offsets):
-        completion = (row["completion"] or {}).get("text", "")
-        if completion not in texts and prompts[row["example"]] < PER_PROMPT:
-            texts.add(completion)
-            prompts[row["example"]] += 1
-            yield row
-        if len(texts) == most:
-            return
+        try:
+            rollout = shown(row, rank, trained)
+        except BROKEN:
+            continue
+        yield rollout
+
+
+def _different(rollouts: Iterable[Shown]) -> Iterator[Shown]:
+    """The first of different texts, few of each prompt."""
+    texts, prompts = set[Text](), Counter[Text]()
+    for rollout in rollouts:
+        if rollout.text not in texts and prompts[rollout.prompt] < PER_PROMPT:
+            texts.add(rollout.text)
+            prompts[rollout.prompt] += 1
+            yield rollout
