@@ -26,6 +26,7 @@ from worker.connection import PackedConnection
 from worker.governor import Governor
 from worker.providers import providers
 from worker.providers.base import Provider
+from worker.scripting import Scripting
 from worker.slots import Slots, lua
 from worker.wire.client import ChatClient
 
@@ -65,7 +66,8 @@ class WorkerLoop:
             socket_keepalive=True,
             retry=patient_async(),
         )
-        self.slots = Slots(self.redis, name, lease_s)
+        self._scripting = Scripting(self.redis)
+        self.slots = Slots(self._scripting, name, lease_s)
         #: A lease is renewed four times before it would expire.
         self._heartbeat_s = min(HEARTBEAT_S, lease_s / 4)
         self._sign = self.redis.register_script(lua("beat"))
@@ -88,7 +90,7 @@ class WorkerLoop:
         url = openrouter_base_url()
         account = hashlib.blake2b(url.encode(), digest_size=4).hexdigest()
         self._client = ChatClient(url, openrouter_api_key())
-        self._governor = Governor(self.redis, account)
+        self._governor = Governor(self.redis, self._scripting, account)
         self.caller = Caller(self.redis, self._governor, self._client)
         self.providers = providers(self.caller)
 

@@ -7,6 +7,8 @@ hash tag like all its other keys. A script touches both kinds, so the governor n
 
 from dataclasses import dataclass
 
+from shared.keys import RunKeys
+
 
 @dataclass(frozen=True)
 class AccountKeys:
@@ -63,6 +65,10 @@ class AccountKeys:
         """List, expires: wakes the head of one line of one process."""
         return self._key("mailbox", owner, str(number))
 
+    def of_call(self, run: str, model: str) -> list[str]:
+        """What every script about calls gets first, in the order that the Lua files name."""
+        return [*LedgerKeys(run).books, self.line, self.permits, self.model_permits(model)]
+
 
 @dataclass(frozen=True)
 class LedgerKeys:
@@ -97,3 +103,8 @@ class LedgerKeys:
     def tripped(self) -> str:
         """String, expires: the circuit breaker has spoken."""
         return self._key("tripped")
+
+    @property
+    def books(self) -> list[str]:
+        """What every script about money gets first, in the order that the Lua files name."""
+        return [RunKeys(self.run).money, self.expiries, self.reservations, self.doubts]

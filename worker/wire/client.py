@@ -101,6 +101,9 @@ class ChatClient:
         }
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
+        # Made once: naming a dozen headers costs as much as a small answer's JSON.
+        self._cached = httpx.Headers({**self._headers, "X-OpenRouter-Cache": "true"})
+        self._fresh = httpx.Headers({**self._cached, "X-OpenRouter-Cache-Clear": "true"})
         self._chat_url = httpx.URL(f"{base_url}/chat/completions")
         self._transport = _transport(connect_timeout_s)
 
@@ -114,9 +117,7 @@ class ChatClient:
         has it forget that answer and give another, which it may then repeat. Whatever goes wrong is
         in the verdict; only cancellation raises.
         """
-        headers = {**self._headers, "X-OpenRouter-Cache": "true"}
-        if fresh:
-            headers["X-OpenRouter-Cache-Clear"] = "true"
+        headers = self._fresh if fresh else self._cached
         try:
             request = httpx.Request("POST", self._chat_url, content=body, headers=headers)
             answered = await self._answered(request, deadline_s)
