@@ -1,6 +1,7 @@
 """``metrics.jsonl`` and the kept evaluations as curves with intervals."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -79,7 +80,9 @@ def series(rows: Rows) -> dict[str, Curve]:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+    with contextlib.suppress(TypeError, OverflowError):
+        return not isinstance(value, bool) and math.isfinite(value)
+    return False
 
 
 def evaluations(directory: RunDirectory) -> Evaluations:
