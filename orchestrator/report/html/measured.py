@@ -24,7 +24,7 @@ EVALUATIONS = 40
 SHOWN = (
     "entropy", "kl", "kl_step", "clip_ratio", "frac_reward_zero_std", "frac_repeated_actions",
     "staleness", "reward_std", "completion_words", "completion_s/p50", "completion_s/p95",
-    "step_s", "learning_rate", "temperature", "cost/total", "failed", "groups_stale",
+    "step_s", "cost/total",
 )  # fmt: skip
 
 
@@ -87,16 +87,18 @@ def _number(value: Any) -> bool:
 
 def evaluations(directory: RunDirectory) -> Evaluations:
     """Those that can be read; of very many, some evenly spread."""
-    kept: dict[str, list[Evaluation]] = {"initial": [], "interval": [], "final": [], "plain": []}
-    for path in sorted((directory.path / "heldout").glob("*-*.json")):
-        step, _, kind = path.stem.partition("-")
-        if step.isdigit() and kind in kept:
-            evaluation = directory.kept_evaluation(_kind(kind), int(step))
-            if evaluation is not None and evaluation.rewards and _sound(evaluation):
-                kept[kind].append(evaluation)
-    between = [few[-1] for few in runs_of_evaluations(kept["interval"])]
-    policy = (*kept["initial"][-1:], *between, *kept["final"][-1:])
-    return Evaluations(policy, next(iter(kept["plain"]), None))
+    initial, between, final, plain = (
+        _kept(directory, kind) for kind in ("initial", "interval", "final", "plain")
+    )
+    some = [few[-1] for few in runs_of(between, EVALUATIONS)]
+    return Evaluations((*initial[-1:], *some, *final[-1:]), next(iter(plain), None))
+
+
+def _kept(directory: RunDirectory, kind: Kind) -> list[Evaluation]:
+    paths = sorted((directory.path / "heldout").glob(f"*-{kind}.json"))
+    steps = [int(step) for path in paths if (step := path.stem.partition("-")[0]).isdigit()]
+    kept = [directory.kept_evaluation(kind, step) for step in steps]
+    return [e for e in kept if e is not None and e.rewards and _sound(e)]
 
 
 def _sound(evaluation: Evaluation) -> bool:
@@ -106,19 +108,6 @@ def _sound(evaluation: Evaluation) -> bool:
         numbers = (number for by in values for number in by.values())
         return isinstance(evaluation.step, int) and all(_number(each) for each in numbers)
     return False
-
-
-def runs_of_evaluations(found: list[Evaluation]) -> list[list[Evaluation]]:
-    """In at most ``EVALUATIONS`` pieces of neighbours."""
-    size = max(1, -(-len(found) // EVALUATIONS))
-    return [found[i : i + size] for i in range(0, len(found), size)]
-
-
-def _kind(name: str) -> Kind:
-    kinds: dict[str, Kind] = {
-        "initial": "initial", "interval": "interval", "final": "final", "plain": "plain"
-    }  # fmt: skip
-    return kinds[name]
 
 
 def level(evaluation: Evaluation, spent: Mapping[int, float]) -> Level:

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -37,6 +37,8 @@ NAMES = 200
 BROKEN = (LookupError, TypeError, ValueError, AttributeError)
 #: Characters of such a name.
 NAME = 80
+
+Value = TypeVar("Value")
 
 
 class _Sums(NamedTuple):
@@ -192,7 +194,7 @@ def _levels(by_update: Mapping[int, _Sums], costs: Mapping[int, float]) -> tuple
     return tuple(levels)
 
 
-def runs_of(values: Sequence[int], most: int) -> list[Sequence[int]]:
+def runs_of(values: Sequence[Value], most: int) -> list[Sequence[Value]]:
     """``values`` in at most so many pieces of neighbours."""
     size = max(1, -(-len(values) // most))
     return [values[i : i + size] for i in range(0, len(values), size)]
