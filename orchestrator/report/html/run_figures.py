@@ -71,8 +71,8 @@ def _rewards(facts: Facts, over_cost: bool) -> Figure | None:
 
 
 def _costs(facts: Facts) -> Figure | None:
-    return _metrics(facts, "Dollars over steps", (("cost/total", "spent"),), dollars,
-                    "By the end of each step; the final evaluation comes after the last one.")  # fmt: skip
+    note = "By the end of each step; the final evaluation comes after the last one."
+    return _metrics(facts, "Dollars over steps", (("cost/total", "spent"),), dollars, note)
 
 
 def reward(facts: Facts) -> Iterator[Figure]:
