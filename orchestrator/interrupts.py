@@ -20,6 +20,8 @@ class Interrupts:
     def __init__(self) -> None:
         #: 128 + the number of the first signal; 0 = none came.
         self.exit_code = 0
+        #: Whether a second one came: nothing is to be waited for.
+        self.twice = False
 
     @property
     def came(self) -> bool:
@@ -43,4 +45,5 @@ class Interrupts:
             return
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_IGN)
+        self.twice = True
         raise Interrupted(self.exit_code)

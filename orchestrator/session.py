@@ -13,6 +13,7 @@ from orchestrator import run
 from orchestrator.budget import estimate, restore_ledger, spending
 from orchestrator.embedded import connect
 from orchestrator.engine import Engine, check_rewards, engine
+from orchestrator.environment import environment
 from orchestrator.inputs import Inputs, prepare
 from orchestrator.interrupts import Interrupts
 from orchestrator.policy_file import policy_document
@@ -41,7 +42,9 @@ class Session(NamedTuple):
 def begin(inputs: Inputs, models: Models) -> Session:
     """Make the run directory."""
     model = inputs.config.model.rpartition("/")[2] or "template"
-    return Session(inputs, models, RunDirectory.create(inputs, model), resumed=False)
+    directory = RunDirectory.create(inputs, model)
+    directory.write_json("environment.json", environment())
+    return Session(inputs, models, directory, resumed=False)
 
 
 def resume(runs_dir: Path, ref: str, max_cost_usd: float | None = None) -> Session:

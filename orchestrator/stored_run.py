@@ -87,13 +87,15 @@ def _not_a_run(directory: RunDirectory, error: Exception) -> UsageError:
     )
 
 
-def stored_run(directory: RunDirectory) -> StoredRun:
-    """Read a run back. Raises UsageError if a step is missing or a file is not what a run wrote."""
+def stored_run(directory: RunDirectory, newest_bytes: int | None = None) -> StoredRun:
+    """Read a run back, or only the newest bytes of its rollouts.
+
+    Raises UsageError if a step is missing or a file is not what a run wrote.
+    """
     inputs = prepare(stored_config(directory))
     newest = _newest(directory)
-    return StoredRun(
-        directory, inputs, stored_batches(directory, inputs), initial_weights(inputs), newest
-    )
+    batches = stored_batches(directory, inputs, newest_bytes)
+    return StoredRun(directory, inputs, batches, initial_weights(inputs), newest)
 
 
 def unfinished_policy(folder: Path) -> dict[str, Any]:
@@ -127,7 +129,7 @@ def stored_batches(
         }
         batches = tuple(_batches(directory, inputs, acted, newest_bytes))
         _check([group for batch in batches for group in batch.groups], inputs)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UsageError(
             f"{directory.path}: rollouts.jsonl and policies.jsonl do not fit together"
             f" ({type(error).__name__}: {error}); they are read only as the run wrote them"

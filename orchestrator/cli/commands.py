@@ -39,6 +39,11 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     "Look": (
         Entry("runs", "orchestrator.cli.runs:runs", "List, show, compare and remove runs."),
         Entry(
+            "report",
+            "orchestrator.cli.report:report",
+            "A run, or several side by side, as one HTML file.",
+        ),
+        Entry(
             "eval",
             "orchestrator.cli.evaluate:evaluate",
             "Compare a policy with the initial one and the plain prompt.",

@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.engine import Engine
     from orchestrator.inputs import Inputs
     from orchestrator.preflight import Models
+    from orchestrator.run_directory import RunDirectory
     from orchestrator.session import Session
 
 
@@ -144,7 +145,6 @@ def _play(session: "Session", server: str | None, shown: Shown) -> None:
 
     from orchestrator.interrupts import Interrupted, Interrupts
     from orchestrator.report.header import header
-    from orchestrator.report.summary import lines
     from orchestrator.session import play
     from orchestrator.trackers import Tracker
     from orchestrator.trackers.console import Console
@@ -176,12 +176,40 @@ def _play(session: "Session", server: str | None, shown: Shown) -> None:
             raise
         reason, exit_code = _how_it_stopped(error)
         _say_stopped(session, reason, shown.as_json)
+        if not interrupts.twice:
+            _report_stopped(session, reason)
         sys.exit(exit_code)
-    if shown.as_json:
+    _say_done(session, found, shown.as_json)
+
+
+def _say_done(session: "Session", found: Mapping[str, Any], as_json: bool) -> None:
+    from orchestrator.report.summary import lines
+
+    directory = session.directory
+    if as_json:
         click.echo(json.dumps({"event": "done", "run": str(directory.path), **found}))
-        return
-    for line in lines(inputs, found, shown_path(directory.path)):
-        click.echo(line)
+    else:
+        for line in lines(session.inputs, found, shown_path(directory.path)):
+            click.echo(line)
+    # Last: whatever becomes of it, the result has been said.
+    if _write_report(directory) and not as_json:
+        click.echo(f"  report   {shown_path(directory.path)}/report.html")
+
+
+def _report_stopped(session: "Session", reason: str) -> None:
+    directory = session.directory
+    if directory.steps_saved() and _write_report(directory, reason):
+        click.echo(f"report  {shown_path(directory.path)}/report.html", err=True)
+
+
+def _write_report(directory: "RunDirectory", stopped: str | None = None) -> bool:
+    """Whether there is a report now; if not, why not is said."""
+    from orchestrator.report.html.write import try_report
+
+    warning = try_report(directory, stopped)
+    if warning:
+        click.echo(f"warning: {warning}", err=True)
+    return warning is None
 
 
 def _how_it_stopped(error: BaseException) -> tuple[str, int]:

@@ -1,0 +1,167 @@
+"""A run directory -> ``Facts``. What cannot be read is left out and said in a note."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from orchestrator.config import RunConfig
+from orchestrator.inputs import prepare
+from orchestrator.paired import Comparison, compare
+from orchestrator.report.explain import explanation, instrument_lines
+from orchestrator.report.html import measured, reproduction
+from orchestrator.report.html.facts import Facts, Moved, Role
+from orchestrator.report.html.plain_text import line
+from orchestrator.report.html.probabilities import moved
+from orchestrator.report.html.rollout_scan import scan
+from orchestrator.report.html.verdict import basis, verdict
+from orchestrator.run_directory import RunDirectory
+from orchestrator.stored_run import StoredRun, stored_run, with_copies
+from shared.errors import UsageError
+
+ROLES = ("generate", "judge", "eval")
+#: Of ``rollouts.jsonl``, what effects are estimated from: some 20,000 rollouts in 300 MB.
+NEWEST_BYTES = 32 * 2**20
+
+
+class _Learnt(NamedTuple):
+    """What only a run with at least one step and readable rollouts has."""
+
+    moved: Mapping[str, tuple[Moved, ...]]
+    explained: Mapping[str, Any] | None
+    notes: tuple[str, ...]
+
+
+def collect(directory: RunDirectory, stopped: str | None = None) -> Facts:
+    """Everything that a report says of a run; ``stopped`` is why it has not ended, if known.
+
+    Raises UsageError if the directory is no run's, or its inputs cannot be read any more.
+    """
+    try:
+        config = RunConfig.model_validate(directory.read_json("config.json"))
+    except ValidationError as error:
+        raise UsageError(
+            f"{directory.path}: config.json is not what a run wrote: {error}"
+        ) from None
+    inputs = prepare(with_copies(config, directory))
+    rows, ended = measured.steps(directory), _ended(directory)
+    spent = measured.costs(rows)
+    rollouts = scan(directory.path / "rollouts.jsonl", spent)
+    found = measured.evaluations(directory)
+    final = found.final if ended is not None else None
+    heldout = _against(found.initial, final, config.seed)
+    gains = tuple(measured.gains(found, spent, config.seed))
+    learnt = _learnt(directory)
+    roles = tuple(_roles(ended, rows))
+    cost_usd = sum(role.named_usd + role.estimated_usd for role in roles)
+    steps = rows[-1]["step"] if rows else 0
+    seconds = _seconds(directory, ended)
+    why = _why(ended, stopped)
+    said = verdict(heldout, gains[-1] if gains else None, ended, why)
+    return Facts(
+        run=directory.name,
+        model=line(config.model or "template engine"),
+        judges=tuple(line(judge) for judge in config.judge_models),
+        rewards=_shares(config),
+        verdict=said._replace(basis=basis(rollouts, steps, cost_usd, seconds, config.eval_samples)),
+        steps_done=steps,
+        steps_planned=inputs.steps,
+        seconds=seconds,
+        stopped=why,
+        heldout=heldout,
+        against_plain=_against(found.plain, final, config.seed),
+        so_far=None if final else _against(found.initial, found.newest, config.seed),
+        measures=tuple(measured.measures(inputs, found)),
+        evaluations=tuple(measured.level(e, spent) for e in found.policy),
+        plain=measured.level(found.plain, spent) if found.plain else None,
+        gains=gains,
+        final_rewards=final.rewards if final else {},
+        series=measured.series(rows),
+        moved=learnt.moved,
+        explained=learnt.explained,
+        instrument=tuple(_instrument(learnt.explained)),
+        roles=roles,
+        cost_usd=cost_usd,
+        faults=(ended or {}).get("cost", {}).get("faults", {}),
+        rollouts=rollouts,
+        alarms=tuple(_alarms(directory)),
+        skipped=tuple(line(example.source, 300) for example in inputs.unmatched),
+        settings=tuple(reproduction.changed(config)),
+        config={key: line(str(value), 400) for key, value in reproduction.knobs(config).items()},
+        reproduction=reproduction.reproduction(directory, config),
+        fingerprint=reproduction.fingerprint(directory, config),
+        notes=learnt.notes,
+    )
+
+
+def _ended(directory: RunDirectory) -> Mapping[str, Any] | None:
+    with contextlib.suppress(UsageError):
+        found = directory.read_json("run.json")
+        if isinstance(found, dict):
+            return found
+    return None
+
+
+def _seconds(directory: RunDirectory, ended: Mapping[str, Any] | None) -> float | None:
+    """How long it took; None if it was resumed: a result only knows the time since then."""
+    resumed = (directory.path / "logs" / "attempt_2").exists()
+    return ended.get("seconds") if ended and not resumed else None
+
+
+def _why(ended: Mapping[str, Any] | None, stopped: str | None) -> str | None:
+    told = (ended or {}).get("stopped")
+    return line(told["sentence"], 400) if told else stopped and line(stopped, 400)
+
+
+def _against(before: Any, after: Any, seed: int) -> Comparison | None:
+    return compare(before.rewards, after.rewards, seed) if before and after else None
+
+
+def _shares(config: RunConfig) -> dict[str, float]:
+    total = sum(config.rewards().values())
+    return {line(name, 60): weight / total for name, weight in config.rewards().items()}
+
+
+def _learnt(directory: RunDirectory) -> _Learnt:
+    """The effects come from the newest rollouts: a million of them would fill the memory."""
+    try:
+        stored = stored_run(directory, NEWEST_BYTES)
+    except UsageError as error:
+        return _Learnt({}, None, (line(error, 300),))
+    notes = _newest_only(directory, stored)
+    probabilities = moved(directory, stored.inputs, stored.start, stored.now)
+    return _Learnt(probabilities, explanation(stored), tuple(notes))
+
+
+def _newest_only(directory: RunDirectory, stored: StoredRun) -> Iterator[str]:
+    size = (directory.path / "rollouts.jsonl").stat().st_size if stored.batches else 0
+    if size > NEWEST_BYTES:
+        groups = sum(len(batch.groups) for batch in stored.batches)
+        yield (
+            f"Effects are those of the newest {groups:,} groups; “orchestrator explain"
+            f" {directory.name}” reads all."
+        )
+
+
+def _instrument(explained: Mapping[str, Any] | None) -> Iterator[str]:
+    if explained and explained["instrument"]:
+        for told in instrument_lines(explained["instrument"]):
+            yield " ".join(told.split())
+
+
+def _roles(ended: Mapping[str, Any] | None, rows: measured.Rows) -> Iterator[Role]:
+    """From the result; of a run that has not ended, from its last step."""
+    cost = (ended or {}).get("cost", {})
+    for role in ROLES:
+        if "calls" in cost:
+            kinds = (cost[kind][role] for kind in ("calls", "spent", "estimated", "perhaps"))
+            yield Role(role, *kinds)
+        elif rows:
+            yield Role(role, None, float(rows[-1].get(f"cost/{role}") or 0.0), 0.0, 0.0)
+
+
+def _alarms(directory: RunDirectory) -> Iterator[tuple[int, str]]:
+    for row in directory.lines("metrics.jsonl"):
+        if isinstance(row, dict) and "alarm" in row:
+            yield int(row["step"]), line(row["words"], 500)
