@@ -13,14 +13,15 @@ from orchestrator.cli.asking import (
     refuse_nonsense,
     shown,
 )
+from orchestrator.cli.run_argument import RunName
 
 if TYPE_CHECKING:
     from orchestrator.comparison.by_judge import Duel
 
 
 @click.command()
-@click.argument("run_a", metavar="RUN_A")
-@click.argument("run_b", metavar="RUN_B")
+@click.argument("run_a", type=RunName(), metavar="RUN_A")
+@click.argument("run_b", type=RunName(), metavar="RUN_B")
 @click.option(
     "--judge", required=True, metavar="MODEL", help="Model that says which of two texts is better."
 )

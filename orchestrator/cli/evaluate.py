@@ -13,13 +13,14 @@ from orchestrator.cli.asking import (
     refuse_nonsense,
     shown,
 )
+from orchestrator.cli.run_argument import RunName
 
 if TYPE_CHECKING:
     from orchestrator.comparison.by_reward import Plan
 
 
 @click.command("eval")
-@click.argument("run", metavar="RUN")
+@click.argument("run", type=RunName(), metavar="RUN")
 @click.option(
     "--data",
     required=True,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.options import shown_path
+from orchestrator.cli.run_argument import RunName
 
 if TYPE_CHECKING:
     from orchestrator.report.html.facts import Facts
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("runs", metavar="RUN…", nargs=-1, required=True)
+@click.argument("runs", type=RunName(), metavar="RUN…", nargs=-1, required=True)
 @click.option("--open", "show", is_flag=True, help="Open it in the browser.")
 @click.option(
     "-o",

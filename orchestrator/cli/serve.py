@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.run_argument import RunName
+
 if TYPE_CHECKING:
     from orchestrator.serve.desk import Desk, Keys
     from orchestrator.trained import Policy
 
 
 @click.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", type=RunName(), metavar="RUN")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: a free one."
