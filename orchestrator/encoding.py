@@ -60,9 +60,9 @@ def encode(space: Space, actions: Actions) -> Encoded:
 
 def _features(space: Space, actions: Sequence[Action]) -> IntArray:
     """The features asked for, and -1 where there are fewer than f; (R, f)."""
-    rows = [[*action.features[: space.f]] for action in actions]
-    padded = [row + [-1] * (space.f - len(row)) for row in rows]
-    return np.array(padded, dtype=np.int64).reshape(len(actions), space.f)
+    none = (-1,) * space.f
+    rows = [(action.features + none)[: space.f] for action in actions]
+    return np.array(rows, dtype=np.int64).reshape(len(actions), space.f)
 
 
 def _check(space: Space, actions: Sequence[Action], possible_R: BoolArray) -> None:

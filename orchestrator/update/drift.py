@@ -66,13 +66,15 @@ def surprise(belief: Belief, rows: Rows) -> float:
     """Z of the groups under the belief from before them."""
     error_R = rows.y_R - rows.z_Rd @ belief.mean_from(np.zeros(len(belief.moved)))
     rooted_RP = rows.z_Rd @ belief.root
-    total, end = 0.0, 0
-    for size in rows.sizes_g.tolist():
-        error_G, rooted_GP = error_R[end : end + size], rooted_RP[end : end + size]
-        spread_GG = rooted_GP @ rooted_GP.T + np.eye(size)
-        total += float(error_G @ np.linalg.solve(spread_GG, error_G)) / belief.noise
-        end += size
-    degrees = end - len(rows.sizes_g)
+    end_g = np.cumsum(rows.sizes_g)
+    total = 0.0
+    # Groups of one size at once: a solver is called a few times, not once a group.
+    for size in np.unique(rows.sizes_g).tolist():
+        at_hG = (end_g[rows.sizes_g == size] - size)[:, None] + np.arange(size)
+        rooted_hGP, error_hG1 = rooted_RP[at_hG], error_R[at_hG][:, :, None]
+        spread_hGG = rooted_hGP @ rooted_hGP.transpose(0, 2, 1) + np.eye(size)
+        total += float((error_hG1 * np.linalg.solve(spread_hGG, error_hG1)).sum()) / belief.noise
+    degrees = len(error_R) - len(rows.sizes_g)
     return paulson(total / degrees, degrees, belief.freedom)
 
 

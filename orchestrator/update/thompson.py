@@ -28,6 +28,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from orchestrator import policy, subsets
 from orchestrator.rollouts import Action, FloatArray, IntArray, Params
@@ -137,11 +138,11 @@ def _lifted(logits: FloatArray, inside: Sequence[int], among: IntArray) -> Float
 
 
 @cache
-def _normals(size: int, draws: int) -> FloatArray:
+def _normals(size: int, draws: int) -> NDArray[np.float32]:
     """Standard normal numbers (draws, size), by Box and Muller from a fixed stream."""
     half = draws // 2
     pairs_PU = policy.uniforms((0, 0, "thompson"), size, 2 * half)
     radius_PH = np.sqrt(-2 * np.log1p(-pairs_PU[:, :half]))
     angle_PH = 2 * math.pi * pairs_PU[:, half:]
     both_PL = [radius_PH * np.cos(angle_PH), radius_PH * np.sin(angle_PH)]
-    return np.ascontiguousarray(np.concatenate(both_PL, axis=1).T)
+    return np.ascontiguousarray(np.concatenate(both_PL, axis=1).T, dtype=np.float32)

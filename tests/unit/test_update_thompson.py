@@ -139,9 +139,9 @@ def test_the_belief_is_the_ridge_regression_at_its_ridges() -> None:
     moved_P = held_RP.T @ (reward_R - held_RP @ start_P)
     expected_P = start_P + np.linalg.solve(kernel_PP, moved_P)
     assert belief.mean_from(start_P) == pytest.approx(expected_P, abs=1e-10)
-    steps_LP = belief.steps(np.eye(20), 0, 20)
+    steps_LP = belief.steps(np.eye(20, dtype=np.float32), 0, 20)
     spread_PP = steps_LP.T @ steps_LP
-    assert spread_PP == pytest.approx(belief.noise * np.linalg.inv(kernel_PP), abs=1e-10)
+    assert spread_PP == pytest.approx(belief.noise * np.linalg.inv(kernel_PP), abs=1e-7)
 
 
 def test_the_evidence_is_for_pairs_only_where_they_matter() -> None:
@@ -229,10 +229,10 @@ def test_without_evidence_the_law_is_about_the_reference() -> None:
 
 def test_draws_of_some_columns_are_those_of_all() -> None:
     belief = belief_of(*world(2, 60, np.linspace(-1, 1, 20), noise=0.5))
-    normals_LP = np.random.default_rng(9).normal(size=(5, 20))
+    normals_LP = np.random.default_rng(9).normal(size=(5, 20)).astype(np.float32)
     whole_LP = belief.steps(normals_LP, 0, 20)
-    assert belief.steps(normals_LP, 0, 7) == pytest.approx(whole_LP[:, :7], abs=1e-12)
-    assert belief.steps(normals_LP, 7, 20) == pytest.approx(whole_LP[:, 7:], abs=1e-12)
+    assert belief.steps(normals_LP, 0, 7) == pytest.approx(whole_LP[:, :7], abs=1e-6)
+    assert belief.steps(normals_LP, 7, 20) == pytest.approx(whole_LP[:, 7:], abs=1e-6)
 
 
 @pytest.mark.parametrize("size", [1, 31, 33, 100, 257])
@@ -248,7 +248,7 @@ def test_a_fixed_point_that_starts_where_one_ended_stays() -> None:
     held_RP, reward_R = world(4, 400, np.linspace(-1, 1, 20), noise=0.5)
     sums = held_RP.T @ held_RP, held_RP.T @ reward_R, float(reward_R @ reward_R), len(reward_R)
     far = believe(*sums, (4, 3, 3, 5, 5), rounds=40)
-    again = believe(*sums, (4, 3, 3, 5, 5), far.ridges)
+    again = believe(*sums, (4, 3, 3, 5, 5), far.ridges, rounds=1)
     assert again.ridges == pytest.approx(far.ridges, rel=0.1)
 
 
