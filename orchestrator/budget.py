@@ -74,7 +74,8 @@ class Spending(NamedTuple):
 def estimate(inputs: Inputs, models: Models) -> Estimate:
     """Calls and dollars of the whole run, from the prompts of its first step."""
     config = inputs.config
-    trained = inputs.steps * config.batch_size * config.group_size
+    prompts = config.prompts_before(inputs.steps + 1)
+    trained = prompts * config.group_size
     held_out = evaluations(inputs) * len(inputs.heldout) * config.eval_samples
     completed = trained + held_out
     judged_in_training = "judge" in config.rewards()
@@ -95,11 +96,11 @@ def estimate(inputs: Inputs, models: Models) -> Estimate:
         expected_usd=_sum([_times(writing.expected, completed), _times(judge.expected, judged)]),
         ceiling_usd=_sum(
             [
-                _times(slot, inputs.steps * config.most_slots()),
+                _times(slot, config.most_slots(prompts)),
                 _times(_sum([writing.ceiling, judge.ceiling]), held_out),
             ]
         ),
-        step_ceiling_usd=_times(slot, config.most_slots()),
+        step_ceiling_usd=_times(slot, config.most_slots(config.prompts_of(inputs.steps))),
     )
 
 
@@ -208,7 +209,7 @@ def _times(amount: float | None, count: float) -> float | None:
 def _prompt_characters(inputs: Inputs, models: Models) -> float:
     """Mean length of a request of the first step."""
     config = inputs.config
-    batch = data.batch(inputs.train, 0, config.batch_size, config.seed)
+    batch = data.batch(inputs.train, 0, config.prompts_of(1), config.seed)
     weights = initial_weights(inputs)
     drawn = groups.draw(inputs, inputs.train_domains, weights, batch, 1, config.group_size)
     lengths = [

@@ -65,6 +65,11 @@ class RunConfig(Knobs):
     """Passes over the training data, in place of max_steps."""
     batch_size: PositiveInt = 8
     """Prompts per step."""
+    early_batch_size: PositiveInt | None = None
+    """Prompts per step at first: each update is wiser than the last, and small steps make more of
+    few rollouts, one after the other. Empty = batch_size from the start."""
+    early_rollouts: PositiveInt = 256
+    """Rollouts after which steps have batch_size prompts; of early_batch_size."""
     group_size: Annotated[int, Field(ge=2, le=256)] = 8
     """Slots per prompt: a group of one has nothing to be compared with."""
     max_group_size: Annotated[int, Field(ge=2, le=256)] | None = None
@@ -188,6 +193,11 @@ class RunConfig(Knobs):
 
     @model_validator(mode="after")
     def _groups_fit(self) -> Self:
+        if self.early_batch_size is not None and self.early_batch_size > self.batch_size:
+            raise ValueError(
+                f"early_batch_size = {self.early_batch_size} is above batch_size ="
+                f" {self.batch_size}: the first steps are to be the small ones"
+            )
         if self.max_group_size is not None and self.max_group_size < self.group_size:
             raise ValueError(
                 f"max_group_size = {self.max_group_size} is below group_size = {self.group_size}"
@@ -234,16 +244,35 @@ class RunConfig(Knobs):
         judged = self.judge_models and "judge" not in self.eval_metrics
         return DEFAULT_REWARDS_JUDGED if judged else DEFAULT_REWARDS
 
-    def most_slots(self) -> int:
-        """Slots that a step may have, new prompts for groups without signal included."""
-        prompts = self.batch_size * (1 + self.dynamic_sampling)
-        return prompts * (self.max_group_size or self.group_size)
+    def early_steps(self) -> int:
+        """Steps of ``early_batch_size`` prompts, before those of ``batch_size``."""
+        if self.early_batch_size is None:
+            return 0
+        return -(-self.early_rollouts // (self.early_batch_size * self.group_size))
+
+    def prompts_of(self, step: int) -> int:
+        """Prompts of a step; steps count from 1."""
+        early = self.early_batch_size if step <= self.early_steps() else None
+        return early or self.batch_size
+
+    def prompts_before(self, step: int) -> int:
+        """Prompts of all steps before this one."""
+        early = min(step - 1, self.early_steps())
+        return early * (self.early_batch_size or 0) + (step - 1 - early) * self.batch_size
+
+    def most_slots(self, prompts: int) -> int:
+        """Slots that so many prompts may have, and what follows groups without signal."""
+        return prompts * (1 + self.dynamic_sampling) * (self.max_group_size or self.group_size)
 
     def steps(self, prompts: int) -> int:
         """Updates of a run over so many training prompts."""
         if self.num_epochs is None:
             return self.max_steps
-        return -(-self.num_epochs * prompts // self.batch_size)
+        shown, early = self.num_epochs * prompts, self.early_steps()
+        late = shown - self.prompts_before(early + 1)
+        if late <= 0:
+            return -(-shown // self.prompts_of(1))
+        return early + -(-late // self.batch_size)
 
 
 def _check_names(key: str, names: tuple[str, ...]) -> None:

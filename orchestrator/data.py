@@ -117,18 +117,19 @@ def split(examples: Sequence[Example], fraction: float, seed: int) -> Split:
 
 
 def batch(
-    examples: Sequence[Example], step: int, batch_size: int, seed: int
+    examples: Sequence[Example], start: int, size: int, seed: int
 ) -> tuple[tuple[str, Example], ...]:
-    """The (group id, example) pairs of a step: a window on an endless stream of shuffled epochs.
+    """``size`` (group id, example) pairs after ``start`` others: a window on an endless stream of
+    shuffled epochs.
 
     The group id is the example's id; if an example stands more than once in the batch, the later
     ones end in ".2", ".3", ... Group ids are distinct within a batch.
     """
     assert examples, "a batch needs at least one example"
-    start, total = step * batch_size, len(examples)
+    total = len(examples)
     chosen = [
         examples[_permutation(total, seed, position // total)[position % total]]
-        for position in range(start, start + batch_size)
+        for position in range(start, start + size)
     ]
     ids = _group_ids([one.id for one in chosen])
     return tuple(zip(ids, chosen, strict=True))

@@ -67,8 +67,9 @@ class Pipeline:
         for ahead in range(self._drawn + 1, last + 1):
             self._begin(weights, ahead, sampling.batch(self._inputs, weights, ahead))
             self._drawn = ahead
-        batches = self._drawn - step + 1
-        newest = found = self._gather(-(-len(self._ahead) // batches), observe)
+        share = config.prompts_of(step)
+        drawn = config.prompts_before(self._drawn + 1) - config.prompts_before(step)
+        newest = found = self._gather(-(-len(self._ahead) * share // drawn), observe)
         for _ in range(config.dynamic_sampling):
             more = sampling.without_signal(newest)
             spare = sampling.spare(self._inputs, weights, step, found, more)

@@ -24,8 +24,9 @@ from typing import NamedTuple
 import numpy as np
 
 from orchestrator import subsets
-from orchestrator.rollouts import Action, BoolArray, FloatArray, IntArray, Params
-from orchestrator.space import Space
+from orchestrator.encoding import Actions, encode
+from orchestrator.rollouts import Action, FloatArray, IntArray, Params
+from orchestrator.space import Offered, Space
 
 #: Up to this many concept sets, the features' marginal probabilities sum over all of them.
 MAX_ENUMERATED_SETS = 4096
@@ -45,15 +46,6 @@ class Measured(NamedTuple):
 
     value: float
     gradient_d: FloatArray
-
-
-class _Encoded(NamedTuple):
-    """Actions as arrays."""
-
-    chosen_Rn: BoolArray
-    template_R: IntArray
-    taken_Rm: BoolArray
-    candidates_Rm: BoolArray
 
 
 def initial_params(space: Space, weights: Sequence[float] | None = None) -> Params:
@@ -100,84 +92,118 @@ def draw(params: Params, space: Space, uniforms_GU: FloatArray) -> Draws:
     concepts_Gk = subsets.draw(params.theta[None], k, uniforms_GU[:, :k])
     below_T = np.cumsum(template_probabilities(params))[:-1]
     template_G = np.searchsorted(below_T, uniforms_GU[:, k], side="right")
-    candidates_Gm = space.candidates(_members(concepts_Gk, space.n))
-    taken_Gm = _taken_anyway(space, candidates_Gm)
-    free_G = _free(space, candidates_Gm)
-    if free_G.any():
-        logits_Fm = _masked(params.eta, candidates_Gm[free_G])
-        drawn_Ff = subsets.draw(logits_Fm, space.f, uniforms_GU[free_G, k + 1 :])
-        taken_Gm[np.flatnonzero(free_G)[:, None], drawn_Ff] = True
+    offered = space.offered(concepts_Gk)
+    taken_Gw = offered.open & (space.f > 0)
+    free = _free(space, offered)
+    if len(free.rows):
+        drawn_Ff = subsets.draw(free.logits(params.eta), space.f, uniforms_GU[free.rows, k + 1 :])
+        taken_Gw[free.rows] = False
+        taken_Gw[free.rows[:, None], drawn_Ff] = True
     actions = tuple(
-        Action(tuple(concepts), template, tuple(np.flatnonzero(taken_m).tolist()))
-        for concepts, template, taken_m in zip(
-            concepts_Gk.tolist(), template_G.tolist(), taken_Gm, strict=True
+        Action(tuple(concepts), template, tuple(at_w[taken_w].tolist()))
+        for concepts, template, at_w, taken_w in zip(
+            concepts_Gk.tolist(), template_G.tolist(), offered.at, taken_Gw, strict=True
         )
     )
     return Draws(actions, log_prob(params, space, actions))
 
 
-def log_prob(params: Params, space: Space, actions: Sequence[Action]) -> FloatArray:
+def log_prob(params: Params, space: Space, actions: Actions) -> FloatArray:
     """log pi(a), (R,). Raises ValueError for an action that the space does not contain."""
-    encoded = _encode(space, actions)
-    concepts_R = encoded.chosen_Rn @ params.theta - subsets.log_z(params.theta[None], space.k)
-    value_R = concepts_R + _log_softmax(params.phi)[encoded.template_R]
-    free_R = _free(space, encoded.candidates_Rm)
-    if free_R.any():
-        logits_Fm = _masked(params.eta, encoded.candidates_Rm[free_R])
-        value_R[free_R] += encoded.taken_Rm[free_R] @ params.eta - subsets.log_z(logits_Fm, space.f)
+    encoded = encode(space, actions)
+    concepts_R = params.theta[encoded.concepts_Rk].sum(axis=1)
+    value_R = concepts_R - subsets.log_z(params.theta[None], space.k)
+    value_R += _log_softmax(params.phi)[encoded.template_R]
+    free = _free(space, encoded.offered)
+    if len(free.rows):
+        taken_Fw = encoded.taken_Rw[free.rows]
+        taken_F = np.where(taken_Fw, params.eta[free.offered.at], 0.0).sum(axis=1)
+        value_R[free.rows] += taken_F - subsets.log_z(free.logits(params.eta), space.f)
     return np.asarray(value_R)
 
 
-def score(params: Params, space: Space, actions: Sequence[Action]) -> FloatArray:
+def score(params: Params, space: Space, actions: Actions) -> FloatArray:
     """The gradient of ``log_prob``, (R, d): [1_S - mu | 1_t - p | 1_F - E[1_F | S]]."""
-    encoded = _encode(space, actions)
-    theta_Rn = encoded.chosen_Rn - inclusion(params, space)
-    phi_RT = np.eye(space.T)[encoded.template_R] - template_probabilities(params)
-    eta_Rm = encoded.taken_Rm - _feature_inclusion(params, space, encoded.candidates_Rm)
-    return np.concatenate([theta_Rn, phi_RT, eta_Rm], axis=1)
+    encoded = encode(space, actions)
+    rows = len(encoded.template_R)
+    score_Rd, rows_R1 = np.zeros((rows, space.d)), np.arange(rows)[:, None]
+    score_Rd[:, : space.n] = -inclusion(params, space)
+    score_Rd[rows_R1, encoded.concepts_Rk] += 1
+    score_Rd[:, space.n : space.n + space.T] = -template_probabilities(params)
+    score_Rd[rows_R1[:, 0], space.n + encoded.template_R] += 1
+    offered = encoded.offered
+    away_Rw = encoded.taken_Rw - _feature_inclusion(params, space, offered)
+    row_J, column_J = np.nonzero(offered.open)
+    first = space.n + space.T
+    score_Rd[row_J, first + offered.at[row_J, column_J]] = away_Rw[row_J, column_J]
+    return score_Rd
 
 
-def score_variance(params: Params, space: Space, actions: Sequence[Action]) -> FloatArray:
+def score_variance(params: Params, space: Space, actions: Actions) -> FloatArray:
     """Var(score), (d,): the diagonal of the Fisher matrix; features at the actions' sets."""
     mu_n, p_T = inclusion(params, space), template_probabilities(params)
-    mean_Rm = _feature_inclusion(params, space, _encode(space, actions).candidates_Rm)
-    spread_m = (mean_Rm * (1 - mean_Rm)).sum(axis=0) / max(len(actions), 1)
+    offered = encode(space, actions).offered
+    mean_Rw = _feature_inclusion(params, space, offered)
+    spread_m = offered.summed(mean_Rw * (1 - mean_Rw), space.m) / max(len(mean_Rw), 1)
     variance_d = np.concatenate([mu_n * (1 - mu_n), p_T * (1 - p_T), spread_m])
     return np.asarray(np.maximum(variance_d, 0.0))
 
 
-def kl(params: Params, reference: Params, space: Space, actions: Sequence[Action]) -> Measured:
-    """KL(params || reference); features at the actions' sets. Gradient in ``params``."""
+def kl_value(params: Params, reference: Params, space: Space, actions: Actions) -> float:
+    """KL(params || reference) in nats; features at the actions' sets."""
+    log_p_T = _log_softmax(params.phi)
+    templates = float(np.exp(log_p_T) @ (log_p_T - _log_softmax(reference.phi)))
+    concepts_1 = subsets.kl(params.theta[None], reference.theta[None], space.k)
+    value = float(concepts_1[0]) + max(templates, 0.0)
+    offered = encode(space, actions).offered
+    free = _free(space, offered)
+    if len(free.rows):
+        features_F = subsets.kl(free.logits(params.eta), free.logits(reference.eta), space.f)
+        value += float(features_F.sum()) / len(offered.at)
+    return value
+
+
+def kl(params: Params, reference: Params, space: Space, actions: Actions) -> Measured:
+    """``kl_value`` and its gradient in ``params``."""
     theta_1n, moved_1n = params.theta[None], (params.theta - reference.theta)[None]
     log_p_T = _log_softmax(params.phi)
     moved_T = log_p_T - _log_softmax(reference.phi)
     p_T = np.exp(log_p_T)
-    templates = float(p_T @ moved_T)
-    value = float(subsets.kl(theta_1n, reference.theta[None], space.k)[0]) + max(templates, 0.0)
     gradient_n = subsets.covariance_times(theta_1n, space.k, moved_1n)[0]
+    gradient_T = p_T * (moved_T - p_T @ moved_T)
     gradient_m = np.zeros(space.m)
-    candidates_Rm = _encode(space, actions).candidates_Rm
-    free_R = _free(space, candidates_Rm)
-    if free_R.any():
-        logits_Fm = _masked(params.eta, candidates_Rm[free_R])
-        reference_Fm = _masked(reference.eta, candidates_Rm[free_R])
-        moved_Fm = subsets.difference(logits_Fm, reference_Fm)
-        value += float(subsets.kl(logits_Fm, reference_Fm, space.f).sum()) / len(actions)
-        gradient_m = subsets.covariance_times(logits_Fm, space.f, moved_Fm).sum(axis=0) / len(
-            actions
-        )
-    return Measured(value, np.concatenate([gradient_n, p_T * (moved_T - templates), gradient_m]))
+    encoded = encode(space, actions)
+    free = _free(space, encoded.offered)
+    if len(free.rows):
+        logits_Fw = free.logits(params.eta)
+        moved_Fw = subsets.difference(logits_Fw, free.logits(reference.eta))
+        gradient_Fw = subsets.covariance_times(logits_Fw, space.f, moved_Fw)
+        gradient_m = free.offered.summed(gradient_Fw, space.m) / len(encoded.template_R)
+    value = kl_value(params, reference, space, encoded)
+    return Measured(value, np.concatenate([gradient_n, gradient_T, gradient_m]))
 
 
-def entropy(params: Params, space: Space, actions: Sequence[Action]) -> Measured:
-    """-E[log pi]; features at the actions' sets. Largest entropy minus KL(params || uniform)."""
-    away = kl(params, initial_params(space), space, actions)
-    counts_R = _encode(space, actions).candidates_Rm.sum(axis=1).tolist()
-    features = sum(math.log(math.comb(count, space.f)) for count in counts_R if count > space.f)
-    largest = (
-        math.log(math.comb(space.n, space.k)) + math.log(space.T) + features / max(len(actions), 1)
-    )
-    return Measured(max(largest - away.value, 0.0), -away.gradient_d)
+def entropy_value(params: Params, space: Space, actions: Actions) -> float:
+    """-E[log pi] in nats; features at the actions' sets. Largest minus KL(params || uniform)."""
+    encoded = encode(space, actions)
+    away = kl_value(params, initial_params(space), space, encoded)
+    return max(_largest_entropy(space, encoded) - away, 0.0)
+
+
+def entropy(params: Params, space: Space, actions: Actions) -> Measured:
+    """``entropy_value`` and its gradient."""
+    encoded = encode(space, actions)
+    away = kl(params, initial_params(space), space, encoded)
+    value = max(_largest_entropy(space, encoded) - away.value, 0.0)
+    return Measured(value, -away.gradient_d)
+
+
+def _largest_entropy(space: Space, actions: Actions) -> float:
+    counts_R = encode(space, actions).offered.open.sum(axis=1)
+    free = zip(*np.unique(counts_R[counts_R > space.f], return_counts=True), strict=True)
+    features = sum(int(sets) * math.log(math.comb(int(count), space.f)) for count, sets in free)
+    concepts = math.log(math.comb(space.n, space.k))
+    return concepts + math.log(space.T) + features / max(len(counts_R), 1)
 
 
 def inclusion(params: Params, space: Space) -> FloatArray:
@@ -191,7 +217,7 @@ def template_probabilities(params: Params) -> FloatArray:
 
 
 def feature_probabilities(
-    params: Params, space: Space, actions: Sequence[Action] | None = None
+    params: Params, space: Space, actions: Actions | None = None
 ) -> FloatArray:
     """How often each feature is asked for, (m,): E over S of P(j in F | S).
 
@@ -199,26 +225,27 @@ def feature_probabilities(
     ``MAX_ENUMERATED_SETS``) or ``SAMPLED_SETS`` sets of a fixed stream.
     """
     if actions is not None:
-        chosen_Rn = _encode(space, actions).chosen_Rn
-        weight_R = np.full(len(actions), 1 / max(len(actions), 1))
+        concepts_Rk = encode(space, actions).concepts_Rk
+        weight_R = np.full(len(concepts_Rk), 1 / max(len(concepts_Rk), 1))
     elif math.comb(space.n, space.k) <= MAX_ENUMERATED_SETS:
-        sets = itertools.combinations(range(space.n), space.k)
-        chosen_Rn = _members(np.array(list(sets)), space.n)
+        concepts_Rk = np.array(list(itertools.combinations(range(space.n), space.k)))
         log_z = subsets.log_z(params.theta[None], space.k)
-        weight_R = np.exp(chosen_Rn @ params.theta - log_z)
+        weight_R = np.exp(params.theta[concepts_Rk].sum(axis=1) - log_z)
     else:
         stream_RU = uniforms((0, 0, "feature_probabilities"), SAMPLED_SETS, space.k)
-        chosen_Rn = _members(subsets.draw(params.theta[None], space.k, stream_RU), space.n)
+        concepts_Rk = subsets.draw(params.theta[None], space.k, stream_RU)
         weight_R = np.full(SAMPLED_SETS, 1 / SAMPLED_SETS)
-    return np.asarray(weight_R @ _feature_inclusion(params, space, space.candidates(chosen_Rn)))
+    offered = space.offered(concepts_Rk)
+    mean_Rw = _feature_inclusion(params, space, offered)
+    return offered.summed(weight_R[:, None] * mean_Rw, space.m)
 
 
 def greedy(params: Params, space: Space) -> Action:
     """The deployed action: top-k theta, argmax phi, top-f eta; ties go to the lowest index."""
     concepts = np.sort(np.argsort(-params.theta, kind="stable")[: space.k])
-    candidates_m = space.candidates(_members(concepts[None], space.n))[0]
-    ranked = np.argsort(-_masked(params.eta, candidates_m), kind="stable")
-    features = np.sort(ranked[: min(space.f, int(candidates_m.sum()))])
+    candidates = space.offered(concepts[None]).at[0]
+    ranked = np.argsort(-params.eta[candidates], kind="stable")[: space.f]
+    features = np.sort(candidates[ranked])
     return Action(tuple(concepts.tolist()), int(np.argmax(params.phi)), tuple(features.tolist()))
 
 
@@ -228,58 +255,29 @@ def centred(params: Params) -> Params:
     return Params(*(part - part.mean() if part.size else part for part in parts))
 
 
-def _encode(space: Space, actions: Sequence[Action]) -> _Encoded:
-    chosen_Rn = np.zeros((len(actions), space.n), dtype=np.bool_)
-    taken_Rm = np.zeros((len(actions), space.m), dtype=np.bool_)
-    for row, action in enumerate(actions):
-        chosen_Rn[row, list(action.concepts)] = True
-        taken_Rm[row, list(action.features)] = True
-    template_R = np.array([action.template for action in actions], dtype=np.int64)
-    candidates_Rm = space.candidates(chosen_Rn)
-    expected_R = np.minimum(candidates_Rm.sum(axis=1), space.f)
-    possible_R = (
-        (chosen_Rn.sum(axis=1) == space.k)
-        & (template_R >= 0)
-        & (taken_Rm.sum(axis=1) == expected_R)
-        & ~np.any(taken_Rm & ~candidates_Rm, axis=1)
-    )
-    if not possible_R.all():
-        raise ValueError(
-            f"{actions[int(np.argmin(possible_R))]!r} is no action of this domain: it needs "
-            f"{space.k} concepts and {space.f} of their features; was the domain edited?"
-        )
-    return _Encoded(chosen_Rn, template_R, taken_Rm, candidates_Rm)
+class _Free(NamedTuple):
+    """The sets that leave a choice of features: which rows they are, and their columns (F, w)."""
+
+    rows: IntArray
+    offered: Offered
+
+    def logits(self, eta_m: FloatArray) -> FloatArray:
+        """The law of each, (F, w)."""
+        return np.where(self.offered.open, eta_m[self.offered.at], -np.inf)
 
 
-def _members(indices_Rk: IntArray, size: int) -> BoolArray:
-    members_Rn = np.zeros((len(indices_Rk), size), dtype=np.bool_)
-    np.put_along_axis(members_Rn, indices_Rk, True, axis=1)
-    return members_Rn
+def _free(space: Space, offered: Offered) -> _Free:
+    rows = np.flatnonzero((offered.open.sum(axis=1) > space.f) & (space.f > 0))
+    return _Free(rows, Offered(offered.at[rows], offered.open[rows]))
 
 
-def _free(space: Space, candidates_Rm: BoolArray) -> BoolArray:
-    """The rows that have a choice of features."""
-    return np.asarray((candidates_Rm.sum(axis=1) > space.f) & (space.f > 0))
-
-
-def _taken_anyway(space: Space, candidates_Rm: BoolArray) -> BoolArray:
-    """The features that are taken with probability 1: all candidates where there is no choice."""
-    few_R = candidates_Rm.sum(axis=1) <= space.f
-    return np.asarray(candidates_Rm & few_R[:, None])
-
-
-def _masked(eta_m: FloatArray, candidates_Rm: BoolArray) -> FloatArray:
-    return np.where(candidates_Rm, eta_m, -np.inf)
-
-
-def _feature_inclusion(params: Params, space: Space, candidates_Rm: BoolArray) -> FloatArray:
-    """E[1_F | S], (R, m)."""
-    mean_Rm = _taken_anyway(space, candidates_Rm).astype(np.float64)
-    free_R = _free(space, candidates_Rm)
-    if free_R.any():
-        logits_Fm = _masked(params.eta, candidates_Rm[free_R])
-        mean_Rm[free_R] = subsets.inclusion(logits_Fm, space.f)
-    return mean_Rm
+def _feature_inclusion(params: Params, space: Space, offered: Offered) -> FloatArray:
+    """P(feature in F | S) in the columns of the candidates, (R, w)."""
+    mean_Rw = (offered.open & (space.f > 0)).astype(np.float64)
+    free = _free(space, offered)
+    if len(free.rows):
+        mean_Rw[free.rows] = subsets.inclusion(free.logits(params.eta), space.f)
+    return mean_Rw
 
 
 def _log_softmax(phi_T: FloatArray) -> FloatArray:

@@ -32,17 +32,15 @@ LEAST_SHARE = 0.1
 
 def batch(inputs: Inputs, weights: Weights, step: int) -> Batch:
     """The (group id, example) pairs of a step; steps count from 1."""
-    config = inputs.config
-    if config.prompt_sampling == "epochs":
-        return data.batch(inputs.train, step - 1, config.batch_size, config.seed)
-    return _by_difficulty(inputs, weights, step, config.batch_size, taken=())
+    if inputs.config.prompt_sampling == "epochs":
+        return _of_epochs(inputs, step)
+    return _by_difficulty(inputs, weights, step, inputs.config.prompts_of(step), taken=())
 
 
 def named(inputs: Inputs, step: int, names: Sequence[str]) -> Batch:
     """The (group id, example) pairs of a step's groups by their ids."""
-    config = inputs.config
     known = {example.id: example for example in inputs.train}
-    known.update(data.batch(inputs.train, step - 1, config.batch_size, config.seed))
+    known.update(_of_epochs(inputs, step))
     return tuple((name, known[name]) for name in names)
 
 
@@ -83,6 +81,12 @@ def _openness(inputs: Inputs, weights: Weights, name: str) -> float:
     space, params = inputs.spaces[name], weights.domains[name].params
     largest = math.log(math.comb(space.n, space.k)) + math.log(space.T)
     return min(1.0, policy.entropy(params, space, ()).value / largest)
+
+
+def _of_epochs(inputs: Inputs, step: int) -> Batch:
+    config = inputs.config
+    before, size = config.prompts_before(step), config.prompts_of(step)
+    return data.batch(inputs.train, before, size, config.seed)
 
 
 def _by_difficulty(

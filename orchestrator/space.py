@@ -5,11 +5,29 @@ Arrays are named with their axes: R actions, n concepts, T templates, m features
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.rollouts import BoolArray
+from orchestrator.rollouts import BoolArray, FloatArray, IntArray
+
+
+class Offered(NamedTuple):
+    """The candidate features of some sets, without the columns of all others: (R, w) each.
+
+    w is the most candidates that any of the sets has.
+    """
+
+    #: Indices of features, ascending; 0 where a set has fewer than w.
+    at: IntArray
+    #: Which of them are candidates.
+    open: BoolArray
+
+    def summed(self, values_Rw: FloatArray, m: int) -> FloatArray:
+        """The sums over the rows by feature, (m,), of values that are 0 where nothing is open."""
+        sums_m = np.bincount(self.at.ravel(), weights=values_Rw.ravel(), minlength=m)
+        return np.asarray(sums_m, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -73,6 +91,34 @@ class Space:
         counted_Rn = chosen_Rn.astype(np.float32)
         related_Rm = counted_Rn @ self._related_nm > 0
         return np.asarray(related_Rm & ~(counted_Rn @ self._same_nm > 0))
+
+    def offered(self, concepts_Rk: IntArray) -> Offered:
+        """The candidate features of the concept sets, given as indices."""
+        rows = len(concepts_Rk)
+        held_Rm = np.zeros((rows, self.m + 1), dtype=np.bool_)
+        features_Rj = self._padded_nr[concepts_Rk].reshape(rows, self.k * self._padded_nr.shape[1])
+        np.put_along_axis(held_Rm, features_Rj, True, axis=1)
+        np.put_along_axis(held_Rm, self._same_n[concepts_Rk], False, axis=1)
+        row_J, feature_J = np.nonzero(held_Rm[:, : self.m])
+        count_R = np.bincount(row_J, minlength=rows)
+        width = int(count_R.max(initial=0))
+        place_J = np.arange(len(row_J)) - np.repeat(np.cumsum(count_R) - count_R, count_R)
+        at_Rw = np.zeros((rows, width), dtype=np.int64)
+        at_Rw[row_J, place_J] = feature_J
+        return Offered(at_Rw, np.arange(width) < count_R[:, None])
+
+    @cached_property
+    def _padded_nr(self) -> IntArray:
+        """Indices of each concept's features, filled up with m, which is none of them."""
+        longest = max(map(len, self.related))
+        return np.array(
+            [[*features] + [self.m] * (longest - len(features)) for features in self.related],
+            dtype=np.int64,
+        ).reshape(self.n, longest)
+
+    @cached_property
+    def _same_n(self) -> IntArray:
+        return np.array([self.m if j is None else j for j in self.same], dtype=np.int64)
 
     @cached_property
     def _related_nm(self) -> NDArray[np.float32]:

@@ -123,7 +123,8 @@ class TrainingManager:
         """One pass in an order of its own; the last batch may be smaller."""
         matched = [one for one in dataset.examples if one.id in prompts]
         seed = self.module.learner.inputs.config.seed
-        order = [prompts[one.id] for _, one in data.batch(matched, epoch - 1, len(matched), seed)]
+        start, count = (epoch - 1) * len(matched), len(matched)
+        order = [prompts[one.id] for _, one in data.batch(matched, start, count, seed)]
         size = self._sizes.batch_size
         return (order[start : start + size] for start in range(0, len(order), size))
 

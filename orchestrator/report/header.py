@@ -24,9 +24,9 @@ def header(inputs: Inputs, models: Models, engine: str | None = None) -> Iterato
         yield f"           {len(inputs.ties)} prompts match several domains: {inputs.ties[0]}"
     times = evaluations(inputs)
     held_out = times * len(inputs.heldout) * config.eval_samples
-    rollouts = inputs.steps * config.batch_size * config.group_size
+    rollouts = config.prompts_before(inputs.steps + 1) * config.group_size
     yield (
-        f"  plan     {inputs.steps} steps x {config.batch_size} prompts x {config.group_size} slots"
+        f"  plan     {_steps(inputs)} prompts x {config.group_size} slots"
         f" = {rollouts:,} rollouts, {times} evaluations = {held_out:,} more"
         f"{'' if models.all() else ' · cost $0.00'}"
     )
@@ -51,8 +51,21 @@ def cost_lines(inputs: Inputs, models: Models) -> Iterator[str]:
         yield f"  warning  the key has ${left:.2f} left, less than the run is expected to cost"
     cap = inputs.config.max_cost_usd
     if cap is not None and cap < plan.ceiling_usd:
-        steps = int(inputs.steps * cap / plan.ceiling_usd)
-        yield f"           cap ${cap:.2f}: stops in step ~{steps + 1} if every reply is that long"
+        before = inputs.config.prompts_before
+        paid = cap / plan.ceiling_usd * before(inputs.steps + 1)
+        last = next(step for step in range(1, inputs.steps + 1) if before(step + 1) > paid)
+        yield f"           cap ${cap:.2f}: stops in step ~{last} if every reply is that long"
+
+
+def _steps(inputs: Inputs) -> str:
+    """Steps by their number of prompts, as in ``20 steps x 8``."""
+    config = inputs.config
+    early = min(config.early_steps(), inputs.steps)
+    late = f"{inputs.steps - early} steps x {config.batch_size}"
+    if not early:
+        return late
+    first = f"{early} steps x {config.early_batch_size}"
+    return f"({first} + {late})" if early < inputs.steps else first
 
 
 def model_lines(models: Models) -> Iterator[str]:

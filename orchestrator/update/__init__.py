@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from orchestrator import policy
 from orchestrator.advantages import count_signals
 from orchestrator.algorithm import AdvantageKnobs, Algorithm, Clipped, Natural
+from orchestrator.encoding import encode
 from orchestrator.rollouts import DomainWeights, Group, UpdateReport, Weights
 from orchestrator.space import Space
 from orchestrator.update import clipped, natural
@@ -83,14 +84,14 @@ def _solve(
     old: DomainWeights, groups: Sequence[Group], algorithm: Algorithm, space: Space
 ) -> _Solved:
     solution = SOLVERS[type(algorithm)](old, groups, algorithm, space)
-    actions = [rollout.action for group in groups for rollout in group.rollouts]
+    actions = encode(space, [rollout.action for group in groups for rollout in group.rollouts])
     params = solution.weights.params
     return _Solved(
         solution,
-        len(actions),
-        policy.entropy(params, space, actions).value,
-        policy.kl(params, old.reference, space, actions).value,
-        policy.kl(params, old.params, space, actions).value,
+        len(actions.template_R),
+        policy.entropy_value(params, space, actions),
+        policy.kl_value(params, old.reference, space, actions),
+        policy.kl_value(params, old.params, space, actions),
     )
 
 

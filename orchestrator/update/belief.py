@@ -11,9 +11,12 @@ that matters little is shrunk and costs the others little. WEIGHT effects of var
 are what a family is believed to hold before any reward. Everything scales with the rewards: there
 is a prior in their unit, never a number of ours.
 
+K^-1 = root root' is all that is kept of it: a Cholesky factor and its inverse, n^3 / 3 each. The
+fixed point goes on where the last update's ended: most updates need one such factor.
+
 Sources: MacKay 1992 (evidence, the fixed point), Tipping 2001 (a ridge for each coefficient: left
 out, it is too sure of itself at a hundred calls). Left out too: eigenvalues (several ridges have no
-common basis), so one update costs ``ROUNDS`` inverses.
+common basis).
 
 Arrays are named with their axes: P columns, g families, L draws.
 """
@@ -23,11 +26,16 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from orchestrator.rollouts import FloatArray, IntArray
+from orchestrator.update.triangular import root_of_inverse
 
-#: Steps of the fixed point; for pairs, which start at the ridges of the parts alone, two do.
-ROUNDS, ROUNDS_OF_PAIRS = 4, 2
+#: Steps of the fixed point at most: from ``FIRST_RIDGE``, from where the last update's ended, and
+#: for pairs, which start at the ridges of the parts alone.
+ROUNDS, ROUNDS_LATER, ROUNDS_OF_PAIRS = 4, 1, 2
+#: Changes of a ridge (in logs) that can wait for the next update.
+SETTLED = 0.5
 #: The prior of the families' variances: how many effects it counts for, and of which share of the
 #: rewards' variance each is.
 WEIGHT = 2.0
@@ -39,14 +47,14 @@ NOISE_FLOOR = 1e-12
 
 
 class Belief(NamedTuple):
-    """A Gaussian over worths. Made by ``believe``, read by ``thompson``."""
+    """A Gaussian over worths. Made by ``believe``, read by ``thompson`` and ``drift``."""
 
     #: A and b, of the statistics.
     gram: FloatArray
     moved: FloatArray
-    #: K^-1, (P, P).
-    inverse: FloatArray
-    #: By family, and by column (P,).
+    #: Lower triangular (P, P), root root' = K^-1.
+    root: FloatArray
+    #: By family, for the next update to start at; and those of ``root``, by column (P,).
     ridges: FloatArray
     ridge: FloatArray
     #: Variance of a reward that no part explains.
@@ -66,12 +74,17 @@ class Belief(NamedTuple):
 
     def mean_from(self, start_P: FloatArray) -> FloatArray:
         """The mean, if before any reward it is ``start_P``."""
-        return np.asarray(start_P + self.inverse @ (self.moved - self.gram @ start_P))
+        left_P = self.moved - self.gram @ start_P
+        return np.asarray(start_P + self.root @ (self.root.T @ left_P))
 
-    def steps(self, normals_PL: FloatArray) -> FloatArray:
-        """Draws around the mean, (P, L), from standard normal numbers."""
-        root_PP = np.linalg.cholesky(self.noise * self.inverse)
-        return np.asarray(root_PP @ normals_PL)
+    def steps(self, normals_LP: NDArray[np.float32], first: int, end: int) -> FloatArray:
+        """Draws of the columns from ``first`` to ``end`` around their mean, (L, end - first).
+
+        From standard normal numbers (L, at least ``end``); the same numbers are the same draw.
+        Chance has no seven digits: half the width is twice as fast.
+        """
+        root_CP = (math.sqrt(self.noise) * self.root[first:end, :end]).astype(np.float32)
+        return np.asarray(normals_LP[:, :end] @ root_CP.T, dtype=np.float64)
 
 
 def believe(
@@ -80,37 +93,39 @@ def believe(
     squares: float,
     count: float,
     families: Sequence[int],
-    alone: FloatArray | None = None,
+    start: FloatArray | None = None,
+    rounds: int = ROUNDS,
 ) -> Belief:
     """The belief at the families' best ridges; ``families`` are their sizes, in column order.
 
-    ``gram``, ``moved``, ``squares`` and ``count`` are A, b, c and N of the regression; c > 0. With
-    pairs, the fixed point starts at ``alone``, the ridges of the belief in the parts alone.
+    ``gram``, ``moved``, ``squares`` and ``count`` are A, b, c and N of the regression; c > 0. The
+    fixed point starts at the ridges ``start``.
     """
     family_P = np.repeat(np.arange(len(families)), families)
     prior_g = WEIGHT * np.array(SHARES[: len(families)]) * squares / count
-    ridge_g, rounds = np.full(len(families), FIRST_RIDGE), ROUNDS
-    if alone is not None:
-        ridge_g[: len(alone)], ridge_g[len(alone) :] = alone, FIRST_RIDGE_OF_PAIRS
-        rounds = ROUNDS_OF_PAIRS
-    inverse_PP, noise, freedom = _inverse(gram, ridge_g[family_P]), squares / count, count
+    ridge_g = np.full(len(families), FIRST_RIDGE) if start is None else start
+    next_g, noise, freedom = ridge_g, squares / count, count
+    root_PP = _root(gram, ridge_g[family_P])
     for _ in range(rounds):
-        mean_P = inverse_PP @ moved
-        left_P = ridge_g[family_P] * np.diag(inverse_PP)
+        mean_P = root_PP @ (root_PP.T @ moved)
+        left_P = ridge_g[family_P] * np.einsum("ij,ij->i", root_PP, root_PP)
         known_g = _summed(1 - left_P, family_P, len(families))
         residual = squares - 2 * moved @ mean_P + mean_P @ gram @ mean_P
         freedom = max(count - float(known_g.sum()), 1.0)
         noise = max(float(residual), NOISE_FLOOR * squares) / freedom
         size_g = _summed(mean_P**2, family_P, len(families))
-        ridge_g = np.clip(noise * (known_g + WEIGHT) / (size_g + prior_g), LEAST_RIDGE, MOST_RIDGE)
-        inverse_PP = _inverse(gram, ridge_g[family_P])
+        next_g = np.clip(noise * (known_g + WEIGHT) / (size_g + prior_g), LEAST_RIDGE, MOST_RIDGE)
+        if np.abs(np.log(next_g / ridge_g)).max() < SETTLED:
+            break
+        ridge_g = next_g
+        root_PP = _root(gram, ridge_g[family_P])
     ridge_P = ridge_g[family_P]
-    mean_P = inverse_PP @ moved
+    mean_P = root_PP @ (root_PP.T @ moved)
     # The residual and the ridge's penalty: c - b'K^-1 b.
     misfit = max(squares - float(moved @ mean_P), NOISE_FLOOR * squares)
-    complexity = float(np.log(ridge_P).sum() + np.linalg.slogdet(inverse_PP)[1])
+    complexity = float(np.log(ridge_P).sum() + 2 * np.log(np.diag(root_PP)).sum())
     evidence = -0.5 * (count * math.log(noise) + misfit / noise - complexity)
-    return Belief(gram, moved, inverse_PP, ridge_g, ridge_P, noise, freedom, evidence)
+    return Belief(gram, moved, root_PP, next_g, ridge_P, noise, freedom, evidence)
 
 
 def recalled(
@@ -126,13 +141,15 @@ def recalled(
     if "ridges" not in kept:
         return None
     ridge_P = np.repeat(kept["ridges"], families)
-    inverse_PP = _inverse(gram, ridge_P)
+    root_PP = _root(gram, ridge_P)
     noise, freedom = float(kept["noise"]), float(kept["freedom"])
-    return Belief(gram, moved, inverse_PP, kept["ridges"], ridge_P, noise, freedom, math.nan)
+    return Belief(gram, moved, root_PP, kept["ridges"], ridge_P, noise, freedom, math.nan)
 
 
-def _inverse(gram: FloatArray, ridge_P: FloatArray) -> FloatArray:
-    return np.asarray(np.linalg.inv(gram + np.diag(ridge_P)), np.float64)
+def _root(gram: FloatArray, ridge_P: FloatArray) -> FloatArray:
+    kernel_PP = gram.copy()
+    np.fill_diagonal(kernel_PP, gram.diagonal() + ridge_P)
+    return root_of_inverse(kernel_PP)
 
 
 def _summed(values_P: FloatArray, family_P: IntArray, families: int) -> FloatArray:

@@ -14,80 +14,96 @@ from typing import NamedTuple
 
 import numpy as np
 
-from orchestrator.rollouts import Action, FloatArray, IntArray
-from orchestrator.space import Space
+from orchestrator.rollouts import Action, BoolArray, FloatArray, IntArray
+from orchestrator.space import Offered, Space
 from orchestrator.update import pairs
 
 #: Rounds of exchanges over all positions: from 2 on, more changed none of 1,000 worlds (n 12, k 5).
 EXCHANGES = 2
 
 
-class Best(NamedTuple):
-    """One action per draw: concepts (L, k) ascending, template (L,), features as members (L, m)."""
+class Sets(NamedTuple):
+    """Concepts (L, k) ascending and template (L,) of every draw."""
 
     concepts: IntArray
     template: IntArray
-    members: FloatArray
-    taken: FloatArray
-    #: The candidate features of each set, (L, m).
-    offered: FloatArray
+
+
+class Best(NamedTuple):
+    """One action per draw: concepts (L, k) ascending, template (L,), features."""
+
+    concepts: IntArray
+    template: IntArray
+    #: The candidate features of each set, and which of them are taken: (L, w).
+    offered: Offered
+    taken: BoolArray
 
     def action(self, draw: int) -> Action:
         """The action of one draw."""
-        features = np.flatnonzero(self.taken[draw]).tolist()
+        features = self.offered.at[draw][self.taken[draw]].tolist()
         return Action(
             tuple(self.concepts[draw].tolist()), int(self.template[draw]), tuple(features)
         )
 
 
 class _Worths(NamedTuple):
-    """Draws by part; Q symmetric with an empty diagonal."""
+    """Draws by template and concept, and by pair: Q symmetric with an empty diagonal."""
 
     alone_LTn: FloatArray
-    template_LT: FloatArray
-    feature_Lm: FloatArray
-    pairs_Lnn: FloatArray | None
+    pairs_Lnn: FloatArray
 
 
 def best_actions(worths_LP: FloatArray, space: Space) -> Best:
     """The best action of every row of worths: d columns of parts, then none or q of pairs."""
-    worths = _split(worths_LP, space)
-    rows = np.arange(len(worths_LP))
-    if worths.pairs_Lnn is None:
-        order_Ln = np.argsort(-worths.alone_LTn[:, 0], axis=1, kind="stable")
-        concepts_Lk = np.sort(order_Ln[:, : space.k], axis=1)
-        template_L = worths.template_LT.argmax(axis=1)
-    else:
-        found_LTsk, value_LTs = _searched(worths.alone_LTn, worths.pairs_Lnn, space.k)
-        total_LTs = value_LTs + worths.template_LT[:, :, None]
-        at_L = total_LTs.reshape(len(rows), -1).argmax(axis=1)
-        template_L, start_L = np.divmod(at_L, space.n)
-        concepts_Lk = np.sort(found_LTsk[rows, template_L, start_L], axis=1)
-    members_Ln = np.zeros((len(rows), space.n))
-    np.put_along_axis(members_Ln, concepts_Lk, 1.0, axis=1)
-    offered_Lm = space.candidates(members_Ln > 0)
-    ranked_Lm = np.where(offered_Lm, worths.feature_Lm, -np.inf)
-    order_Lf = np.argsort(-ranked_Lm, axis=1, kind="stable")[:, : space.f]
-    taken_Lm = np.zeros((len(rows), space.m))
-    np.put_along_axis(taken_Lm, order_Lf, 1.0, axis=1)
-    return Best(
-        concepts_Lk, template_L, members_Ln, taken_Lm * offered_Lm, offered_Lm.astype(np.float64)
-    )
+    first, d = space.n + space.T, space.d
+    sets = best_sets(worths_LP[:, :first], worths_LP[:, d:], space)
+    return with_features(sets, worths_LP[:, first:d], space)
 
 
-def _split(worths_LP: FloatArray, space: Space) -> _Worths:
-    n, templates, d = space.n, space.T, space.d
-    alone_Ln = worths_LP[:, :n]
-    template_LT, feature_Lm = worths_LP[:, n : n + templates], worths_LP[:, n + templates : d]
-    if worths_LP.shape[1] == d:
-        return _Worths(alone_Ln[:, None], template_LT, feature_Lm, None)
+def best_sets(alone_LC: FloatArray, pairs_Lq: FloatArray, space: Space) -> Sets:
+    """Concepts and template of the largest worth: n + T columns of them, none or q of pairs."""
+    alone_Ln, template_LT = alone_LC[:, : space.n], alone_LC[:, space.n :]
+    if not pairs_Lq.shape[1]:
+        concepts_Lk = np.sort(_highest(alone_Ln, space.k), axis=1)
+        return Sets(concepts_Lk, template_LT.argmax(axis=1))
+    worths = _with_pairs(alone_Ln, pairs_Lq, space)
+    found_LTsk, value_LTs = _searched(*worths, space.k)
+    total_LTs = value_LTs + template_LT[:, :, None]
+    at_L = total_LTs.reshape(len(total_LTs), -1).argmax(axis=1)
+    template_L, start_L = np.divmod(at_L, space.n)
+    rows_L = np.arange(len(total_LTs))
+    return Sets(np.sort(found_LTsk[rows_L, template_L, start_L], axis=1), template_L)
+
+
+def with_features(sets: Sets, feature_Lm: FloatArray, space: Space) -> Best:
+    """The sets with the best of the features that they offer."""
+    offered = space.offered(sets.concepts)
+    worth_Lw = np.where(offered.open, np.take_along_axis(feature_Lm, offered.at, axis=1), -np.inf)
+    taken_Lw = np.zeros(offered.open.shape, dtype=np.bool_)
+    some = min(space.f, worth_Lw.shape[1])
+    np.put_along_axis(taken_Lw, _highest(worth_Lw, some), True, axis=1)
+    return Best(*sets, offered, taken_Lw & offered.open)
+
+
+def _highest(values_Ln: FloatArray, count: int) -> IntArray:
+    """The indices of the largest values of each row, (L, count), the largest first."""
+    left_Ln = values_Ln.copy()
+    found_Lk = np.empty((len(left_Ln), count), dtype=np.int64)
+    for place in range(count):
+        found_Lk[:, place] = left_Ln.argmax(axis=1)
+        np.put_along_axis(left_Ln, found_Lk[:, place : place + 1], -np.inf, axis=1)
+    return found_Lk
+
+
+def _with_pairs(alone_Ln: FloatArray, pairs_Lq: FloatArray, space: Space) -> _Worths:
+    n, templates = space.n, space.T
     first_q, second_q = pairs.concept_pairs(space)
-    together_LQ, shaped_LnT = np.split(worths_LP[:, d:], [len(first_q)], axis=1)
-    pairs_Lnn = np.zeros((len(worths_LP), n, n))
+    together_LQ, shaped_LnT = np.split(pairs_Lq, [len(first_q)], axis=1)
+    pairs_Lnn = np.zeros((len(alone_Ln), n, n))
     pairs_Lnn[:, first_q, second_q] = together_LQ
     pairs_Lnn[:, second_q, first_q] = together_LQ
     shaped_LTn = shaped_LnT.reshape(-1, n, templates).transpose(0, 2, 1)
-    return _Worths(alone_Ln[:, None] + shaped_LTn, template_LT, feature_Lm, pairs_Lnn)
+    return _Worths(alone_Ln[:, None] + shaped_LTn, pairs_Lnn)
 
 
 def _searched(alone_LTn: FloatArray, pairs_Lnn: FloatArray, k: int) -> tuple[IntArray, FloatArray]:

@@ -61,7 +61,7 @@ def solve(old: DomainWeights, groups: Sequence[Group], knobs: Clipped, space: Sp
     coef = entropy.coefficient(old.state, knobs)
     stepped = _passes(old, batch, knobs.model_copy(update={"entropy_coef": coef}), space, rate)
     params, actions = stepped.params, batch.actions
-    moved = policy.kl(params, old.params, space, actions).value
+    moved = policy.kl_value(params, old.params, space, actions)
     state |= stepped.moments._asdict()
     state["learning_rate"] = np.array(_adapted(rate, moved, knobs))
     state["entropy_coef"] = np.array(entropy.followed(coef, params, space, actions, knobs))

@@ -17,13 +17,14 @@ out: finding when it changed (the sums cannot be taken apart).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from orchestrator.rollouts import FloatArray
 from orchestrator.update.belief import Belief
+from orchestrator.update.sums import Rows
 
 #: Suspicion beyond which it is no chance; what a batch must exceed to add to it.
 SURE, SLACK = 8.0, 0.5
@@ -31,13 +32,6 @@ SURE, SLACK = 8.0, 0.5
 KEPT = 0.02
 #: Degrees of freedom that the noise must have before it is trusted.
 LEAST_FREEDOM = 24.0
-
-
-class Centred(NamedTuple):
-    """A group against its mean: score (G, d) and reward (G,)."""
-
-    scores: FloatArray
-    rewards: FloatArray
 
 
 class Watch(NamedTuple):
@@ -48,11 +42,11 @@ class Watch(NamedTuple):
     drifts: float
     changed: bool = False
 
-    def after(self, belief: Belief, groups: Sequence[Centred]) -> "Watch":
+    def after(self, belief: Belief, rows: Rows) -> "Watch":
         """With groups that the belief, from before them, foretells."""
         if belief.freedom < LEAST_FREEDOM:
             return Watch(self.suspicion, self.drifts)
-        grown = max(0.0, self.suspicion + surprise(belief, groups) - SLACK)
+        grown = max(0.0, self.suspicion + surprise(belief, rows) - SLACK)
         if grown > SURE:
             return Watch(0.0, self.drifts + 1, changed=True)
         return Watch(grown, self.drifts)
@@ -68,15 +62,19 @@ def watched(state: Mapping[str, FloatArray]) -> Watch:
     return Watch(float(state.get("suspicion", zero)), float(state.get("drifts", zero)))
 
 
-def surprise(belief: Belief, groups: Sequence[Centred]) -> float:
+def surprise(belief: Belief, rows: Rows) -> float:
     """Z of the groups under the belief from before them."""
-    mean_d = belief.mean_from(np.zeros(len(belief.moved)))
-    total, degrees = 0.0, 0
-    for group in groups:
-        error_G = group.rewards - group.scores @ mean_d
-        spread_GG = group.scores @ belief.inverse @ group.scores.T + np.eye(len(error_G))
-        total += float(error_G @ np.linalg.solve(spread_GG, error_G)) / belief.noise
-        degrees += len(error_G) - 1
+    error_R = rows.y_R - rows.z_Rd @ belief.mean_from(np.zeros(len(belief.moved)))
+    rooted_RP = rows.z_Rd @ belief.root
+    end_g = np.cumsum(rows.sizes_g)
+    total = 0.0
+    # Groups of one size at once: a solver is called a few times, not once a group.
+    for size in np.unique(rows.sizes_g).tolist():
+        at_hG = (end_g[rows.sizes_g == size] - size)[:, None] + np.arange(size)
+        rooted_hGP, error_hG1 = rooted_RP[at_hG], error_R[at_hG][:, :, None]
+        spread_hGG = rooted_hGP @ rooted_hGP.transpose(0, 2, 1) + np.eye(size)
+        total += float((error_hG1 * np.linalg.solve(spread_hGG, error_hG1)).sum()) / belief.noise
+    degrees = len(error_R) - len(rows.sizes_g)
     return paulson(total / degrees, degrees, belief.freedom)
 
 

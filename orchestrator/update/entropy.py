@@ -31,7 +31,7 @@ def followed(
     """The coefficient of the next step."""
     if knobs.entropy_target is None:
         return coef
-    largest = policy.entropy(policy.initial_params(space), space, actions).value
-    share = policy.entropy(params, space, actions).value / largest
+    largest = policy.entropy_value(policy.initial_params(space), space, actions)
+    share = policy.entropy_value(params, space, actions) / largest
     moved = coef * FACTOR if share < knobs.entropy_target else coef / FACTOR
     return min(max(moved, knobs.entropy_coef / RANGE), knobs.entropy_coef * RANGE)

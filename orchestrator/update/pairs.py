@@ -18,12 +18,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from orchestrator.algorithm import Natural
 from orchestrator.rollouts import Action, FloatArray, IntArray
 from orchestrator.space import Space
+from orchestrator.update.sums import Rows
 
 
 class PairSums(NamedTuple):
-    """The sums of ``natural.Statistics`` that involve pairs: (d, q), (q, q) and (q,)."""
+    """The sums of ``sums.Statistics`` that involve pairs: (d, q), (q, q) and (q,)."""
 
     cross: FloatArray
     square: FloatArray
@@ -38,10 +40,10 @@ def count(space: Space, max_pairs: int) -> int:
 
 def columns(space: Space, actions: Sequence[Action]) -> FloatArray:
     """1 where an action holds both, (R, q): pairs of concepts, then concept by template."""
+    rows_R = np.arange(len(actions))
     chosen_Rn, template_RT = np.zeros((len(actions), space.n)), np.zeros((len(actions), space.T))
-    for row, action in enumerate(actions):
-        chosen_Rn[row, list(action.concepts)] = 1
-        template_RT[row, action.template] = 1
+    chosen_Rn[rows_R[:, None], [action.concepts for action in actions]] = 1
+    template_RT[rows_R, [action.template for action in actions]] = 1
     first_q, second_q = concept_pairs(space)
     shaped_RnT = chosen_Rn[:, :, None] * template_RT[:, None, :]
     both_Rq = chosen_Rn[:, first_q] * chosen_Rn[:, second_q]
@@ -59,6 +61,19 @@ def remembered(state: Mapping[str, FloatArray], d: int, q: int) -> PairSums:
     if "pairs_square" not in state or state["pairs_square"].shape != (q, q):
         return PairSums(np.zeros((d, q)), np.zeros((q, q)), np.zeros(q))
     return PairSums(state["pairs_cross"], state["pairs_square"], state["pairs_moved"])
+
+
+def absorbed(old: PairSums, columns_Rq: FloatArray | None, rows: Rows, knobs: Natural) -> PairSums:
+    """The sums after these rows, whose actions have these columns; None where none are learnt."""
+    if columns_Rq is None:
+        return old
+    x_Rq = rows.centred(columns_Rq)
+    gamma = rows.fading(knobs)
+    return PairSums(
+        gamma * old.cross + rows.z_Rd.T @ x_Rq,
+        gamma * old.square + x_Rq.T @ x_Rq,
+        gamma * old.moved + x_Rq.T @ rows.y_R,
+    )
 
 
 def state_of(sums: PairSums) -> Mapping[str, FloatArray]:

@@ -23,22 +23,24 @@ rewards on the way).
 """
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from orchestrator import policy, subsets
-from orchestrator.rollouts import Action, FloatArray, Params
-from orchestrator.space import Space
+from orchestrator.rollouts import Action, FloatArray, IntArray, Params
+from orchestrator.space import Offered, Space
 from orchestrator.update.belief import Belief
-from orchestrator.update.best import Best, best_actions
+from orchestrator.update.best import Best, Sets, best_actions, best_sets, with_features
 
 #: Draws of an update: without pairs a draw costs next to nothing, and with many concepts their
-#: shares are small numbers.
-DRAWS, DRAWS_OF_PAIRS = 1024, 256
+#: shares are small numbers. A set offers a few features: fewer draws tell them apart.
+DRAWS, DRAWS_OF_PAIRS, DRAWS_OF_FEATURES = 1024, 256, 256
 #: Steps of the features' fixed point, as in ``subsets.theta_from_inclusion``.
-STEPS = 15
+STEPS = subsets.STEPS * 4
 #: How far the best action's parts stand above the others at least, in logits.
 LEAD = 1e-6
 
@@ -54,14 +56,27 @@ def explore(
     belief: Belief, reference: Params, space: Space, floor: float, spread: float
 ) -> Explored:
     """The member of the family whose moments are those of the draws' best actions."""
-    start_P = _start(belief, reference, space)
-    mean_P = belief.mean_from(start_P)
-    draws = DRAWS if len(mean_P) == space.d else DRAWS_OF_PAIRS
-    steps_PL = spread * belief.steps(_normals(len(mean_P), draws))
-    found = best_actions((mean_P[:, None] + steps_PL).T, space)
+    mean_P = belief.mean_from(_start(belief, reference, space))
+    sets = _best_sets_of_draws(belief, mean_P, space, spread)
+    some = Sets(sets.concepts[:DRAWS_OF_FEATURES], sets.template[:DRAWS_OF_FEATURES])
+    first, d = space.n + space.T, space.d
+    normals_LP = _normals(len(mean_P), len(sets.template))[:DRAWS_OF_FEATURES]
+    feature_Lm = mean_P[first:d] + spread * belief.steps(normals_LP, first, d)
+    found = with_features(some, feature_Lm, space)
+    theta_n, phi_T = _matched(sets, space, floor)
+    params = policy.centred(Params(theta_n, phi_T, _features(found, space, floor)))
     best = best_actions(mean_P[None], space)
-    params = policy.centred(_matched(found, space, floor))
-    return Explored(_led(params, best, space), best.action(0))
+    return Explored(_led(params, best.action(0), best.offered.at[0], space), best.action(0))
+
+
+def _best_sets_of_draws(belief: Belief, mean_P: FloatArray, space: Space, spread: float) -> Sets:
+    first, d, size = space.n + space.T, space.d, len(mean_P)
+    if size == d:
+        normals_LP = _normals(size, DRAWS)
+        drawn_LC = mean_P[:first] + spread * belief.steps(normals_LP, 0, first)
+        return best_sets(drawn_LC, np.zeros((DRAWS, 0)), space)
+    drawn_LP = mean_P + spread * belief.steps(_normals(size, DRAWS_OF_PAIRS), 0, size)
+    return best_sets(drawn_LP[:, :first], drawn_LP[:, d:], space)
 
 
 def _start(belief: Belief, reference: Params, space: Space) -> FloatArray:
@@ -72,12 +87,13 @@ def _start(belief: Belief, reference: Params, space: Space) -> FloatArray:
     return start_P
 
 
-def _matched(found: Best, space: Space, floor: float) -> Params:
-    mu_n = (1 - floor) * found.members.mean(axis=0) + floor * space.k / space.n
-    chosen_LT = np.eye(space.T)[found.template]
-    p_T = (1 - floor) * chosen_LT.mean(axis=0) + floor / space.T
-    theta_n = subsets.theta_from_inclusion(mu_n * (space.k / mu_n.sum()), space.k)
-    return Params(theta_n, np.log(p_T), _features(found, space, floor))
+def _matched(sets: Sets, space: Space, floor: float) -> tuple[FloatArray, FloatArray]:
+    """theta (n,) and phi (T,) under which parts are as frequent as in the sets."""
+    draws = len(sets.template)
+    share_n = np.bincount(sets.concepts.ravel(), minlength=space.n) / draws
+    mu_n = (1 - floor) * share_n + floor * space.k / space.n
+    p_T = (1 - floor) * np.bincount(sets.template, minlength=space.T) / draws + floor / space.T
+    return subsets.theta_from_inclusion(mu_n * (space.k / mu_n.sum()), space.k), np.log(p_T)
 
 
 def _features(found: Best, space: Space, floor: float) -> FloatArray:
@@ -85,55 +101,48 @@ def _features(found: Best, space: Space, floor: float) -> FloatArray:
 
     Half a draw for and half against keeps what was always or never taken finite.
     """
-    free_L = (found.offered.sum(axis=1) > space.f) & (space.f > 0)
+    free_L = (found.offered.open.sum(axis=1) > space.f) & (space.f > 0)
     if not free_L.any():
         return np.zeros(space.m)
-    offered_Fm, taken_Fm = found.offered[free_L], found.taken[free_L]
-    uniform_Fm = offered_Fm * (space.f / offered_Fm.sum(axis=1, keepdims=True))
-    wanted_m = ((1 - floor) * taken_Fm + floor * uniform_Fm).sum(axis=0)
-    seen_m = offered_Fm.sum(axis=0)
-    target_m = subsets.log_odds((wanted_m + 0.5) / (seen_m + 1))
-    # Many draws choose the same concepts, and a set offers few of all features.
-    _, first_U, count_U = np.unique(
-        found.concepts[free_L], axis=0, return_index=True, return_counts=True
-    )
-    offered_Um = offered_Fm[first_U]
-    at_Uw = np.argsort(-offered_Um, axis=1, kind="stable")[:, : int(offered_Um.sum(axis=1).max())]
-    open_Uw = np.take_along_axis(offered_Um, at_Uw, axis=1) > 0
+    offered = Offered(found.offered.at[free_L], found.offered.open[free_L])
+    open_Fw = offered.open.astype(np.float64)
+    uniform_Fw = open_Fw * (space.f / open_Fw.sum(axis=1, keepdims=True))
+    wanted_Fw = (1 - floor) * found.taken[free_L] + floor * uniform_Fw
+    seen_m = offered.summed(open_Fw, space.m)
+    target_m = subsets.log_odds((offered.summed(wanted_Fw, space.m) + 0.5) / (seen_m + 1))
     eta_m = np.zeros(space.m)
-    for _ in range(STEPS):
-        logits_Uw = np.where(open_Uw, eta_m[at_Uw], -np.inf)
-        reached_Uw = subsets.inclusion(logits_Uw, space.f) * count_U[:, None]
-        sums_m = np.bincount(at_Uw.ravel(), weights=reached_Uw.ravel(), minlength=space.m)
-        reached_m = subsets.log_odds((sums_m + 0.5) / (seen_m + 1))
-        eta_m = eta_m + 0.5 * (target_m - reached_m)
+    for step in STEPS:
+        logits_Fw = np.where(offered.open, eta_m[offered.at], -np.inf)
+        sums_m = offered.summed(subsets.inclusion(logits_Fw, space.f), space.m)
+        eta_m = eta_m + step * (target_m - subsets.log_odds((sums_m + 0.5) / (seen_m + 1)))
     return eta_m
 
 
-def _led(params: Params, best: Best, space: Space) -> Params:
+def _led(params: Params, best: Action, offered_w: IntArray, space: Space) -> Params:
     """The params with the best action as their mode."""
-    templates_T = np.eye(space.T)[best.template[0]]
     return Params(
-        _lifted(params.theta, best.members[0], np.ones(space.n)),
-        _lifted(params.phi, templates_T, np.ones(space.T)),
-        _lifted(params.eta, best.taken[0], best.offered[0]),
+        _lifted(params.theta, best.concepts, np.arange(space.n)),
+        _lifted(params.phi, (best.template,), np.arange(space.T)),
+        _lifted(params.eta, best.features, offered_w),
     )
 
 
-def _lifted(logits: FloatArray, inside: FloatArray, among: FloatArray) -> FloatArray:
+def _lifted(logits: FloatArray, inside: Sequence[int], among: IntArray) -> FloatArray:
     """Logits of what is inside raised, where needed, above all others that it competes with."""
-    rivals = logits[(among > 0) & (inside == 0)]
+    rivals = np.setdiff1d(among, inside)
     if not rivals.size:
         return logits
-    raised = np.where(inside > 0, np.maximum(logits, rivals.max() + LEAD), logits)
+    raised = logits.copy()
+    raised[list(inside)] = np.maximum(logits[list(inside)], logits[rivals].max() + LEAD)
     return np.asarray(raised - raised.mean())
 
 
 @cache
-def _normals(size: int, draws: int) -> FloatArray:
-    """Standard normal numbers (size, draws), by Box and Muller from a fixed stream."""
+def _normals(size: int, draws: int) -> NDArray[np.float32]:
+    """Standard normal numbers (draws, size), by Box and Muller from a fixed stream."""
     half = draws // 2
     pairs_PU = policy.uniforms((0, 0, "thompson"), size, 2 * half)
     radius_PH = np.sqrt(-2 * np.log1p(-pairs_PU[:, :half]))
     angle_PH = 2 * math.pi * pairs_PU[:, half:]
-    return np.concatenate([radius_PH * np.cos(angle_PH), radius_PH * np.sin(angle_PH)], axis=1)
+    both_PL = [radius_PH * np.cos(angle_PH), radius_PH * np.sin(angle_PH)]
+    return np.ascontiguousarray(np.concatenate(both_PL, axis=1).T, dtype=np.float32)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from orchestrator import policy
+from orchestrator.encoding import encode
 from orchestrator.rollouts import Action, Params
 from orchestrator.space import Space
 
@@ -17,14 +18,15 @@ def within(
 
     Along that line the KL only grows (exponential family), so bisection finds it.
     """
+    encoded = encode(space, actions)
     start_d, move_d = old.flat(), new.flat() - old.flat()
-    if policy.kl(new, old, space, actions).value <= max_kl:
+    if policy.kl_value(new, old, space, encoded) <= max_kl:
         return new
     low, high = 0.0, 1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         point = old.unflat(start_d + middle * move_d)
-        if policy.kl(point, old, space, actions).value <= max_kl:
+        if policy.kl_value(point, old, space, encoded) <= max_kl:
             low = middle
         else:
             high = middle

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
+from orchestrator.config import RunConfig
 from orchestrator.rollouts import Action
 from orchestrator.space import Space
 from tests.benchmarks.learning import plot, table, tpe, tuning
 from tests.benchmarks.learning.environments import environment
 from tests.benchmarks.learning.learner import Answers, Batches, Curve, Recipe, learn
-from tests.benchmarks.learning.learners import LEARNERS
+from tests.benchmarks.learning.learners import BATCHES, LEARNERS
 from tests.benchmarks.learning.search import CrossEntropy, CrossEntropyKnobs, RandomSearch
 from tests.benchmarks.learning.tpe import Tpe, TpeKnobs
 from tests.benchmarks.learning.world import every_action, uniform_law
@@ -179,3 +180,13 @@ def test_the_best_of_the_first_round_are_scored_again(monkeypatch: pytest.Monkey
     assert all("rate=0.6" in setting for setting in second)
     assert set(first.values()) == {0.0, 1.0}
     assert max(second.values()) > 1.0
+
+
+@pytest.mark.parametrize("size", ["8", "16", "64"])
+def test_the_benchmarks_steps_are_those_of_a_run(size: str) -> None:
+    """``early_batch_size`` as a run has it."""
+    config = RunConfig(early_batch_size=int(size) // 8)
+    batches = BATCHES[size]
+    for step in range(1, 50):
+        calls = config.prompts_before(step) * config.group_size
+        assert batches.at(calls) == config.prompts_of(step)

@@ -48,8 +48,10 @@ def _result(key: GroupKey, slot: int) -> SlotResult:
     return SlotResult(completion, Reward(slot=slot, value=value, parts={}, feedback=""), None)
 
 
-def inputs(staleness: int, steps: int = 6) -> Inputs:
-    return prepare(RunConfig(max_staleness=staleness, max_steps=steps, batch_size=3, group_size=4))
+def inputs(staleness: int, steps: int = 6, **more: int) -> Inputs:
+    return prepare(
+        RunConfig(max_staleness=staleness, max_steps=steps, batch_size=3, group_size=4, **more)
+    )
 
 
 def pipeline(found: Inputs, arrivals: Arrivals) -> Pipeline:
@@ -164,3 +166,14 @@ def test_when_training_ends_early_what_is_in_flight_comes_to_its_end() -> None:
     assert [len(groups) for groups in rest] == [3, 3]
     assert made.ahead() == ()
     assert {key.step for key in arrivals.begun} == {1, 2, 3}
+
+
+@pytest.mark.parametrize("staleness", [0, 2])
+def test_small_first_steps_stay_small_whatever_is_in_flight(staleness: int) -> None:
+    found = inputs(staleness, early_batch_size=1, early_rollouts=12)
+    arrivals = Arrivals(last=[GroupKey(2, first_batch(found)[0])])
+
+    _, taken = learn(found, arrivals)
+
+    assert [len(groups) for groups in taken] == [1, 1, 1, 3, 3, 3]
+    assert len({group.key for groups in taken for group in groups}) == 12

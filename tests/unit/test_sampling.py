@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from orchestrator import data, groups, policy, sampling
 from orchestrator.config import RunConfig
@@ -52,7 +53,7 @@ def test_without_options_a_step_is_the_next_window_of_the_shuffled_data() -> Non
     found = inputs(seed=3)
     start = initial_weights(found)
     for step in (1, 2, 9):
-        assert sampling.batch(found, start, step) == data.batch(found.train, step - 1, 8, 3)
+        assert sampling.batch(found, start, step) == data.batch(found.train, 8 * (step - 1), 8, 3)
 
 
 def test_prompts_are_drawn_by_the_spread_of_their_rewards_each_at_most_once() -> None:
@@ -176,6 +177,39 @@ def test_settings_that_do_not_fit_are_refused(wrong: dict[str, object], words: s
 
 
 def test_the_ceiling_counts_every_slot_that_a_step_may_have() -> None:
-    assert RunConfig(batch_size=8, group_size=8).most_slots() == 64
+    assert RunConfig(batch_size=8, group_size=8).most_slots(8) == 64
     config = RunConfig(batch_size=8, group_size=8, max_group_size=16, dynamic_sampling=2)
-    assert config.most_slots() == 8 * 3 * 16
+    assert config.most_slots(8) == 8 * 3 * 16
+
+
+def test_the_first_steps_are_small_and_every_prompt_has_its_turn_all_the_same() -> None:
+    """Ten rollouts in steps of one prompt of four, then steps of three."""
+    found = inputs(early_batch_size=1, early_rollouts=10, batch_size=3, group_size=4, seed=3)
+    config, start = found.config, initial_weights(found)
+    assert [config.prompts_of(step) for step in range(1, 6)] == [1, 1, 1, 3, 3]
+    assert [config.prompts_before(step) for step in range(1, 6)] == [0, 1, 2, 3, 6]
+    stream = data.batch(found.train, 0, 9, 3)
+    asked = [one for step in range(1, 6) for one in sampling.batch(found, start, step)]
+    assert [example for _, example in asked] == [example for _, example in stream]
+    names = [name for name, _ in sampling.batch(found, start, 4)]
+    assert sampling.named(found, 4, names) == sampling.batch(found, start, 4)
+    chosen = replace(found, config=config.model_copy(update={"prompt_sampling": "difficulty"}))
+    assert [len(sampling.batch(chosen, start, step)) for step in (3, 4)] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "prompts", "steps"), [(1, 2, 2), (1, 3, 3), (1, 4, 4), (1, 6, 4), (2, 5, 6)]
+)
+def test_passes_over_the_data_are_as_many_steps_as_they_need(
+    epochs: int, prompts: int, steps: int
+) -> None:
+    config = RunConfig(
+        num_epochs=epochs, early_batch_size=1, early_rollouts=10, batch_size=3, group_size=4
+    )
+    assert config.steps(prompts) == steps
+    assert config.prompts_before(steps + 1) >= epochs * prompts > config.prompts_before(steps)
+
+
+def test_first_steps_that_are_larger_than_the_others_are_refused() -> None:
+    with pytest.raises(ValidationError, match="early_batch_size = 9 is above batch_size = 8"):
+        RunConfig(early_batch_size=9)

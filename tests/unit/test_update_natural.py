@@ -19,7 +19,7 @@ from orchestrator.rollouts import (
     Weights,
 )
 from orchestrator.space import Space
-from orchestrator.update import natural
+from orchestrator.update import sums, tempered
 from shared.messages import Reward
 
 SPACE = Space(
@@ -102,6 +102,10 @@ def solved(groups: Sequence[Group], knobs: Natural | None = None) -> FloatArray:
     return params_of(done.weights).flat()
 
 
+def absorbed(old: sums.Statistics, groups: Sequence[Group], knobs: Natural) -> sums.Statistics:
+    return sums.absorbed(old, sums.rows_of(groups, knobs, SPACE), knobs)
+
+
 @pytest.mark.parametrize("knobs", EXPLORATIONS)
 def test_params_do_not_change_under_an_affine_map_of_the_rewards(knobs: Natural) -> None:
     groups = batch(params_of(fresh()))
@@ -128,31 +132,27 @@ def test_the_order_of_arrival_changes_nothing(knobs: Natural) -> None:
 
 def test_statistics_of_parts_add_up_to_those_of_the_whole() -> None:
     groups, knobs = batch(params_of(fresh())), Natural(gamma=1.0)
-    zeros = natural.remembered({}, SPACE.d)
-    whole = natural.absorb(zeros, groups, knobs, SPACE)
-    parts = natural.absorb(
-        natural.absorb(zeros, groups[:3], knobs, SPACE), groups[3:], knobs, SPACE
-    )
+    zeros = sums.remembered({}, SPACE.d)
+    whole = absorbed(zeros, groups, knobs)
+    parts = absorbed(absorbed(zeros, groups[:3], knobs), groups[3:], knobs)
     for left, right in zip(whole, parts, strict=True):
         assert left == pytest.approx(right, abs=1e-12)
 
 
 def test_the_past_fades_per_64_rollouts_however_they_are_batched() -> None:
     groups, knobs = batch(params_of(fresh())), Natural(gamma=0.5)
-    start = natural.Statistics(np.eye(SPACE.d), np.ones(SPACE.d), np.array(1.0), np.array(1.0))
-    once = natural.absorb(start, groups, knobs, SPACE)
-    fresh_part = natural.absorb(natural.remembered({}, SPACE.d), groups, knobs, SPACE)
+    start = sums.Statistics(np.eye(SPACE.d), np.ones(SPACE.d), np.array(1.0), np.array(1.0))
+    once = absorbed(start, groups, knobs)
+    fresh_part = absorbed(sums.remembered({}, SPACE.d), groups, knobs)
     assert once.b - fresh_part.b == pytest.approx(np.full(SPACE.d, 0.5), abs=1e-12)
-    quarter = natural.absorb(start, groups[:2], knobs, SPACE)
-    fresh_quarter = natural.absorb(natural.remembered({}, SPACE.d), groups[:2], knobs, SPACE)
+    quarter = absorbed(start, groups[:2], knobs)
+    fresh_quarter = absorbed(sums.remembered({}, SPACE.d), groups[:2], knobs)
     assert float(quarter.N - fresh_quarter.N) == pytest.approx(0.5**0.25, abs=1e-12)
 
 
 def test_the_posterior_is_the_ridge_regression_of_largest_evidence() -> None:
-    statistics = natural.absorb(
-        natural.remembered({}, SPACE.d), batch(params_of(fresh())), Natural(), SPACE
-    )
-    belief = natural.posterior(statistics)
+    statistics = absorbed(sums.remembered({}, SPACE.d), batch(params_of(fresh())), Natural())
+    belief = tempered.posterior(statistics)
     inverse = np.linalg.inv(statistics.A + belief.ridge * np.eye(SPACE.d))
     mean_d = inverse @ statistics.b
     noise = (statistics.c - statistics.b @ mean_d) / statistics.N
@@ -165,7 +165,7 @@ def test_the_posterior_is_the_ridge_regression_of_largest_evidence() -> None:
         complexity = np.linalg.slogdet(kernel / ridge)[1]
         return float(-0.5 * (statistics.N * np.log(residual / statistics.N) + complexity))
 
-    assert evidence(belief.ridge) == pytest.approx(max(map(evidence, natural.RIDGES_L)), abs=1e-9)
+    assert evidence(belief.ridge) == pytest.approx(max(map(evidence, tempered.RIDGES_L)), abs=1e-9)
 
 
 def test_the_result_maximises_reward_minus_temperature_times_kl() -> None:
@@ -173,7 +173,7 @@ def test_the_result_maximises_reward_minus_temperature_times_kl() -> None:
     groups, knobs = batch(params_of(fresh())), Natural(exploration="temperature")
     done = update.step(fresh(), groups, knobs, {"physics": SPACE})
     after = done.weights.domains["physics"]
-    belief = natural.posterior(natural.remembered(after.state, SPACE.d))
+    belief = tempered.posterior(sums.remembered(after.state, SPACE.d))
     temperature = done.report.temperature
     assert temperature is not None
 

@@ -9,7 +9,7 @@ from orchestrator import policy, update
 from orchestrator.algorithm import Natural
 from orchestrator.rollouts import Action, DomainWeights, Example, Group, Rollout, Weights
 from orchestrator.space import Space
-from orchestrator.update import natural, pairs
+from orchestrator.update import pairs, sums
 from shared.messages import Reward
 
 SPACE = Space(8, 3, 6, tuple((i % 6, (i + 2) % 6) for i in range(8)), (None,) * 8, k=2, f=1)
@@ -84,19 +84,25 @@ def groups_of(steps: Sequence[int]) -> list[Group]:
     return [group for step in steps for group in grown(fresh, step, together, Natural())[1]]
 
 
+def absorbed(old: pairs.PairSums, groups: Sequence[Group], knobs: Natural) -> pairs.PairSums:
+    actions = [rollout.action for group in groups for rollout in group.rollouts]
+    columns_Rq = pairs.columns(SPACE, actions)
+    return pairs.absorbed(old, columns_Rq, sums.rows_of(groups, knobs, SPACE), knobs)
+
+
 def test_pair_sums_of_parts_add_up_to_those_of_the_whole() -> None:
     groups, knobs = groups_of([0, 1]), Natural()
     zeros = pairs.remembered({}, SPACE.d, PAIRS)
-    whole = natural.absorb_pairs(zeros, groups, knobs, SPACE)
-    first = natural.absorb_pairs(zeros, groups[:3], knobs, SPACE)
-    parts = natural.absorb_pairs(first, groups[3:], knobs, SPACE)
+    whole = absorbed(zeros, groups, knobs)
+    first = absorbed(zeros, groups[:3], knobs)
+    parts = absorbed(first, groups[3:], knobs)
     for left, right in zip(whole, parts, strict=True):
         assert left == pytest.approx(right, abs=1e-12)
 
 
 def test_pair_sums_are_those_of_the_centred_columns() -> None:
     groups = groups_of([0])
-    sums = natural.absorb_pairs(pairs.remembered({}, SPACE.d, PAIRS), groups, Natural(), SPACE)
+    found = absorbed(pairs.remembered({}, SPACE.d, PAIRS), groups, Natural())
     moved_q, cross_dq = np.zeros(PAIRS), np.zeros((SPACE.d, PAIRS))
     for group in groups:
         actions = [rollout.action for rollout in group.rollouts]
@@ -105,23 +111,23 @@ def test_pair_sums_are_those_of_the_centred_columns() -> None:
         score_Gd = policy.score(group.acted, SPACE, actions)
         moved_q += held_Gq.T @ group.rewards()
         cross_dq += (score_Gd - score_Gd.mean(axis=0)).T @ held_Gq
-    assert sums.moved == pytest.approx(moved_q, abs=1e-12)
-    assert sums.cross == pytest.approx(cross_dq, abs=1e-12)
+    assert found.moved == pytest.approx(moved_q, abs=1e-12)
+    assert found.cross == pytest.approx(cross_dq, abs=1e-12)
 
 
 def test_the_past_of_pairs_fades_with_all_else() -> None:
     groups, knobs = groups_of([0]), Natural(gamma=0.5)
     ones = pairs.PairSums(np.ones((SPACE.d, PAIRS)), np.ones((PAIRS, PAIRS)), np.ones(PAIRS))
     zeros = pairs.remembered({}, SPACE.d, PAIRS)
-    faded = natural.absorb_pairs(ones, groups, knobs, SPACE)
-    fresh = natural.absorb_pairs(zeros, groups, knobs, SPACE)
+    faded = absorbed(ones, groups, knobs)
+    fresh = absorbed(zeros, groups, knobs)
     assert faded.moved - fresh.moved == pytest.approx(np.full(PAIRS, 0.5**0.5), abs=1e-12)
 
 
 def test_what_a_state_remembers_is_what_was_stored_or_nothing_if_the_domain_has_changed() -> None:
     groups = groups_of([0])
     zeros = pairs.remembered({}, SPACE.d, PAIRS)
-    sums = natural.absorb_pairs(zeros, groups, Natural(), SPACE)
-    again = pairs.remembered(pairs.state_of(sums), SPACE.d, PAIRS)
-    assert all(np.array_equal(a, b) for a, b in zip(sums, again, strict=True))
-    assert not pairs.remembered(pairs.state_of(sums), SPACE.d, 0).moved.size
+    found = absorbed(zeros, groups, Natural())
+    again = pairs.remembered(pairs.state_of(found), SPACE.d, PAIRS)
+    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
+    assert not pairs.remembered(pairs.state_of(found), SPACE.d, 0).moved.size

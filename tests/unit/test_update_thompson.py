@@ -9,8 +9,9 @@ from orchestrator import policy
 from orchestrator.rollouts import Action, FloatArray, Params
 from orchestrator.space import Space
 from orchestrator.update import natural, pairs, thompson
-from orchestrator.update.belief import Belief, believe
+from orchestrator.update.belief import FIRST_RIDGE_OF_PAIRS, Belief, believe
 from orchestrator.update.best import best_actions
+from orchestrator.update.triangular import root_of_inverse
 
 SPACE = Space(
     7, 3, 6, tuple((i % 6, (i + 1) % 6, (i + 3) % 6) for i in range(7)), (None,) * 7, k=2, f=2
@@ -57,7 +58,7 @@ def made(space: Space, mean_P: FloatArray, deviation: float) -> Belief:
     return Belief(
         gram=np.zeros((size, size)),
         moved=mean_P,
-        inverse=np.eye(size),
+        root=np.eye(size),
         ridges=np.ones(5),
         ridge=np.ones(size),
         noise=deviation**2,
@@ -138,8 +139,9 @@ def test_the_belief_is_the_ridge_regression_at_its_ridges() -> None:
     moved_P = held_RP.T @ (reward_R - held_RP @ start_P)
     expected_P = start_P + np.linalg.solve(kernel_PP, moved_P)
     assert belief.mean_from(start_P) == pytest.approx(expected_P, abs=1e-10)
-    spread_PP = belief.steps(np.eye(20)) @ belief.steps(np.eye(20)).T
-    assert spread_PP == pytest.approx(belief.noise * np.linalg.inv(kernel_PP), abs=1e-10)
+    steps_LP = belief.steps(np.eye(20, dtype=np.float32), 0, 20)
+    spread_PP = steps_LP.T @ steps_LP
+    assert spread_PP == pytest.approx(belief.noise * np.linalg.inv(kernel_PP), abs=1e-7)
 
 
 def test_the_evidence_is_for_pairs_only_where_they_matter() -> None:
@@ -149,7 +151,8 @@ def test_the_evidence_is_for_pairs_only_where_they_matter() -> None:
         few_RP = held_RP[:, :10]
         alone = believe(few_RP.T @ few_RP, few_RP.T @ reward_R, squares, count, (4, 3, 3))
         gram_PP, moved_P = held_RP.T @ held_RP, held_RP.T @ reward_R
-        together = believe(gram_PP, moved_P, squares, count, (4, 3, 3, 5, 5), alone.ridges)
+        start_g = np.concatenate([alone.ridges, np.full(2, FIRST_RIDGE_OF_PAIRS)])
+        together = believe(gram_PP, moved_P, squares, count, (4, 3, 3, 5, 5), start_g)
         return together.evidence - alone.evidence
 
     parts = np.linspace(-1, 1, 20) * (np.arange(20) < 10)
@@ -183,7 +186,8 @@ def test_the_law_has_the_moments_of_the_draws_best_actions() -> None:
     explored = thompson.explore(belief, UNIFORM, SPACE, floor=0.02, spread=1.0)
     normals_PL = np.random.default_rng(7).normal(size=(SPACE.d, 20_000))
     found = best_actions((mean_P[:, None] + normals_PL).T, SPACE)
-    mu_n = 0.98 * found.members.mean(axis=0) + 0.02 * SPACE.k / SPACE.n
+    share_n = np.bincount(found.concepts.ravel(), minlength=SPACE.n) / 20_000
+    mu_n = 0.98 * share_n + 0.02 * SPACE.k / SPACE.n
     p_T = 0.98 * np.eye(SPACE.T)[found.template].mean(axis=0) + 0.02 / SPACE.T
     assert policy.inclusion(explored.params, SPACE) == pytest.approx(mu_n, abs=0.05)
     assert policy.template_probabilities(explored.params) == pytest.approx(p_T, abs=0.05)
@@ -221,6 +225,31 @@ def test_without_evidence_the_law_is_about_the_reference() -> None:
     assert policy.template_probabilities(explored.params) == pytest.approx(wanted_T, abs=0.05)
     uniform = thompson.explore(belief, UNIFORM, SPACE, floor=0.02, spread=1.0)
     assert np.abs(policy.inclusion(uniform.params, SPACE) - 2 / 7).max() < 0.05
+
+
+def test_draws_of_some_columns_are_those_of_all() -> None:
+    belief = belief_of(*world(2, 60, np.linspace(-1, 1, 20), noise=0.5))
+    normals_LP = np.random.default_rng(9).normal(size=(5, 20)).astype(np.float32)
+    whole_LP = belief.steps(normals_LP, 0, 20)
+    assert belief.steps(normals_LP, 0, 7) == pytest.approx(whole_LP[:, :7], abs=1e-6)
+    assert belief.steps(normals_LP, 7, 20) == pytest.approx(whole_LP[:, 7:], abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 31, 33, 100, 257])
+def test_the_root_is_triangular_and_of_the_inverse(size: int) -> None:
+    held = np.random.default_rng(size).normal(size=(size // 2 + 1, size))
+    matrix = held.T @ held + 0.05 * np.eye(size)
+    root = root_of_inverse(matrix)
+    assert np.array_equal(root, np.tril(root))
+    assert root @ root.T @ matrix == pytest.approx(np.eye(size), abs=1e-9)
+
+
+def test_a_fixed_point_that_starts_where_one_ended_stays() -> None:
+    held_RP, reward_R = world(4, 400, np.linspace(-1, 1, 20), noise=0.5)
+    sums = held_RP.T @ held_RP, held_RP.T @ reward_R, float(reward_R @ reward_R), len(reward_R)
+    far = believe(*sums, (4, 3, 3, 5, 5), rounds=40)
+    again = believe(*sums, (4, 3, 3, 5, 5), far.ridges, rounds=1)
+    assert again.ridges == pytest.approx(far.ridges, rel=0.1)
 
 
 def test_a_step_repeats_bit_by_bit() -> None:

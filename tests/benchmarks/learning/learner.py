@@ -45,7 +45,10 @@ class Learner(Protocol):
 
 
 class Batches(NamedTuple):
-    """How many prompts a step has: ``few`` while fewer than ``until`` calls were made."""
+    """How many prompts a step has: ``few`` while fewer than ``until`` calls were made.
+
+    A run's ``early_batch_size`` and ``early_rollouts``.
+    """
 
     prompts: int
     few: int
