@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.api import (
+        Callback,
+        Control,
         GRPOOptimizer,
         RewardModule,
         RewardResult,
+        RunState,
         TextGeneratorModule,
         TextOutput,
         TrainingManager,
@@ -21,9 +24,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Callback",
+    "Control",
     "GRPOOptimizer",
     "RewardModule",
     "RewardResult",
+    "RunState",
     "TextGeneratorModule",
     "TextOutput",
     "TrainingManager",

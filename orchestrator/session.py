@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from orchestrator import run
 from orchestrator.budget import estimate, restore_ledger, spending
+from orchestrator.callbacks import Control, new_callback
 from orchestrator.embedded import connect
 from orchestrator.engine import Engine, check_rewards, engine
 from orchestrator.inputs import Inputs, prepare
@@ -23,7 +24,9 @@ from orchestrator.run_plan import initial_weights
 from orchestrator.store import Store, decode_weights
 from orchestrator.stored_run import stored_config
 from orchestrator.trackers import Tracker
+from orchestrator.trackers.called import Called, calling
 from orchestrator.trackers.files import Files
+from orchestrator.trackers.reporting import reporting
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
 
 #: Folder beside the runs for the state of embedded servers.
@@ -87,10 +90,18 @@ def play(
                 first = _restore(store, session)
                 machine.dispatcher.clear_stop()
                 started(machine, first)
-                listeners = [Files(directory, inputs.domains), *trackers(first)]
-                outcome = run.train(
-                    run.Run(inputs, models, store, machine.dispatcher, directory, listeners)
-                )
+                with _listening(session, first, trackers) as (listeners, control):
+                    outcome = run.train(
+                        run.Run(
+                            inputs,
+                            models,
+                            store,
+                            machine.dispatcher,
+                            directory,
+                            listeners,
+                            control,
+                        )
+                    )
             spent = spending(machine.dispatcher.redis, directory.name)
             found = summary(inputs, outcome, spent, time.monotonic() - began)
             found["instrument"] = instrument(directory, inputs)
@@ -100,6 +111,19 @@ def play(
     directory.write_json("run.json", {"orchestrator": version("concept-grpo"), **found})
     _forget(state)
     return found
+
+
+@contextmanager
+def _listening(
+    session: Session, first: int, trackers: Callable[[int], Sequence[Tracker]]
+) -> Iterator[tuple[list[Tracker], Control]]:
+    """Everybody who is told: the files first, so that the others can rely on them."""
+    inputs, _, directory, _ = session
+    callbacks = [new_callback(name) for name in inputs.config.callbacks]
+    called = Called(callbacks, directory, inputs.steps, first - 1)
+    files = Files(directory, inputs.domains)
+    with reporting(inputs.config, directory, first) as reporters, calling(called):
+        yield [files, *reporters, called, *trackers(first)], called.control
 
 
 def _forget(state: Path) -> None:

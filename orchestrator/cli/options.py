@@ -31,6 +31,7 @@ _OPTIONS = (
     click.option("--name", help="First part of the run's name."),
     click.option("--seed", type=int, help="Seed of everything random."),
     click.option("--workers", type=int, help="Worker processes of the embedded engine."),
+    click.option("--report-to", multiple=True, help="tensorboard, wandb, mlflow or trackio."),
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any knob."),
 )
 
@@ -44,7 +45,11 @@ def settings_options(command: Command) -> Command:
 
 def given(options: Mapping[str, Any]) -> list[str]:
     """The flags among them that were used, as they are typed."""
-    return [f"--{name}" for name, value in options.items() if value not in (None, ())]
+    return [_typed(name) for name, value in options.items() if value not in (None, ())]
+
+
+def _typed(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def resolve_options(options: Mapping[str, Any]) -> "Resolved":
@@ -53,7 +58,11 @@ def resolve_options(options: Mapping[str, Any]) -> "Resolved":
     from shared.settings import OPENROUTER_MODEL, openrouter_model
 
     flags = [
-        (KEYS.get(flag, flag), f"--{flag}", list(value) if isinstance(value, tuple) else value)
+        (
+            KEYS.get(flag, flag),
+            _typed(flag),
+            list(value) if isinstance(value, tuple) else value,
+        )
         for flag, value in options.items()
         if flag not in {"configs", "settings"} and value not in (None, ())
     ]
