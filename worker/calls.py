@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from redis.asyncio import Redis
 
@@ -66,6 +66,16 @@ class Reply(NamedTuple):
     attempts: int
 
 
+class Watch(Protocol):
+    """Whoever looks at a worker's calls, on its loop. A call in flight is told of at its end."""
+
+    def called(self, role: Role, fault: str, seconds: float) -> None:
+        """A call has ended, with ``FINE`` or the name of a fault."""
+
+    def paused(self, scope: str, seconds: float) -> None:
+        """The endpoint asked for a pause of all calls of a scope."""
+
+
 #: What is kept of the last attempt's answer, or of the failure that it ends in; None = nothing.
 Keep = Callable[[Reply | ProviderFailure], Commit | None]
 
@@ -73,10 +83,15 @@ Keep = Callable[[Reply | ProviderFailure], Commit | None]
 class Caller:
     """Makes governed calls; one per worker process, on its loop."""
 
-    def __init__(self, redis: Redis, governor: Governor, client: ChatClient) -> None:
+    def __init__(
+        self, redis: Redis, governor: Governor, client: ChatClient, watch: Watch | None = None
+    ) -> None:
         self._redis = redis
         self._governor = governor
         self._client = client
+        self._watch = watch
+        #: Calls on the wire.
+        self.in_flight = 0
         self._draining = asyncio.Event()
         #: Blocks by the endpoint's edge since the last good answer.
         self._blocks = 0
@@ -125,7 +140,15 @@ class Caller:
 
     async def _called(self, ask: Ask, left_s: float, replay: bool) -> Classified:
         seconds = max(0.01, min(ask.sampling.request_timeout_s, left_s))
-        found = await self._client.post_chat(ask.body, seconds, fresh=not replay)
+        began = asyncio.get_running_loop().time()
+        self.in_flight += 1
+        try:
+            found = await self._client.post_chat(ask.body, seconds, fresh=not replay)
+        finally:
+            self.in_flight -= 1
+        if self._watch is not None:
+            took_s = asyncio.get_running_loop().time() - began
+            self._watch.called(ask.role, found.fault, took_s)
         found = await self._priced(ask, found)
         if found.fault != FINE:
             await self._redis.hincrby(RunKeys(ask.run).faults, found.fault, 1)
@@ -202,6 +225,8 @@ class Caller:
         if found.scope is not Scope.REQUEST and found.wait_s:
             scope: Literal["model", "account"]
             scope = "model" if found.scope is Scope.MODEL else "account"
+            if self._watch is not None:
+                self._watch.paused(scope, found.wait_s)
             # The governor keeps this call waiting with all the others.
             await self._governor.pause(scope, ask.sampling.model, found.wait_s)
             return

@@ -6,7 +6,6 @@ so a worker that is stuck looks dead, as it should.
 """
 
 import asyncio
-import hashlib
 import logging
 import os
 import threading
@@ -17,11 +16,11 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from shared.keys import HEARTBEAT_S, LEASE_TTL_S, WORKERS
+from shared.keys import HEARTBEAT_S, LEASE_TTL_S, WORKERS, account_of
 from shared.messages import WorkerCard
 from shared.patience import patient_async
 from shared.settings import openrouter_api_key, openrouter_base_url
-from worker.calls import Caller
+from worker.calls import Caller, Watch
 from worker.connection import PackedConnection
 from worker.governor import Governor
 from worker.providers import providers
@@ -65,10 +64,13 @@ class WorkerLoop:
             socket_keepalive=True,
             retry=patient_async(),
         )
+        #: Told of every call; None = nobody looks.
+        self.watch: Watch | None = None
         self.slots = Slots(self.redis, name, lease_s)
         #: A lease is renewed four times before it would expire.
         self._heartbeat_s = min(HEARTBEAT_S, lease_s / 4)
         self._sign = self.redis.register_script(lua("beat"))
+        self._equipped = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="slots", daemon=True)
 
@@ -79,6 +81,11 @@ class WorkerLoop:
         self.wait(self._beat())
         asyncio.run_coroutine_threadsafe(self._beat_forever(), self._loop)
 
+    @property
+    def ready(self) -> bool:
+        """Whether calls can be made: the thread runs and has its clients."""
+        return self._equipped
+
     def wait(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run ``work`` on the loop and wait for it in the calling thread."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -86,11 +93,11 @@ class WorkerLoop:
     async def _equip(self) -> None:
         # On the loop, where the client's connections live.
         url = openrouter_base_url()
-        account = hashlib.blake2b(url.encode(), digest_size=4).hexdigest()
         self._client = ChatClient(url, openrouter_api_key())
-        self._governor = Governor(self.redis, account)
-        self.caller = Caller(self.redis, self._governor, self._client)
+        self._governor = Governor(self.redis, account_of(url))
+        self.caller = Caller(self.redis, self._governor, self._client, self.watch)
         self.providers = providers(self.caller)
+        self._equipped = True
 
     def drain(self) -> None:
         """Make no new call of a model: what is on the wire ends, the rest goes back."""

@@ -7,6 +7,7 @@ where an exception becomes a Failure.
 import logging
 import os
 import socket
+from contextlib import ExitStack
 from typing import Any
 
 from celery import Celery
@@ -19,7 +20,13 @@ from shared.errors import EnvironmentNotReady
 from shared.keys import LEASE_TTL_S
 from shared.messages import RewardTerm
 from shared.queue import GENERATE, QUEUES, SCORE, celery_app
-from shared.settings import REDIS_URL, openrouter_api_key, redis_url
+from shared.settings import (
+    REDIS_URL,
+    WORKER_METRICS_PORT,
+    metrics_port,
+    openrouter_api_key,
+    redis_url,
+)
 from worker.generation import generate_group
 from worker.governor import Stopped, Withdrawn
 from worker.loop import WorkerLoop
@@ -54,10 +61,22 @@ def build_app(
     def score(run: str, step: int, group: str, attempt: int) -> None:
         run_group(loop, GroupTask(run, step, group, "score", attempt))
 
+    port = metrics_port(WORKER_METRICS_PORT)
+    if port is not None:
+        _serve_metrics(loop, port)
     worker_ready.connect(lambda **_: loop.start(), weak=False)
     worker_shutting_down.connect(lambda **_: loop.drain(), weak=False)
     worker_shutdown.connect(lambda **_: loop.stop(), weak=False)
     return app
+
+
+def _serve_metrics(loop: WorkerLoop, port: int) -> None:
+    # Prometheus' client takes a while to import: only who asks for it waits.
+    from worker.metrics import watched
+
+    stack = ExitStack()
+    log.info("metrics on %s", stack.enter_context(watched(loop, port)))
+    worker_shutdown.connect(lambda **_: stack.close(), weak=False)
 
 
 def run_group(loop: WorkerLoop, task: GroupTask) -> None:
