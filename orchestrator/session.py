@@ -2,9 +2,10 @@
 
 import contextlib
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ from orchestrator.trackers.called import Called, calling
 from orchestrator.trackers.files import Files
 from orchestrator.trackers.reporting import reporting
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
+from shared.settings import ORCHESTRATOR_METRICS_PORT, metrics_port
 
 #: Folder beside the runs for the state of embedded servers.
 ENGINE_STATE = ".engine"
@@ -90,7 +92,7 @@ def play(
                 first = _restore(store, session)
                 machine.dispatcher.clear_stop()
                 started(machine, first)
-                with _listening(session, first, trackers) as (listeners, control):
+                with _listening(session, machine, first, trackers) as (listeners, control):
                     outcome = run.train(
                         run.Run(
                             inputs,
@@ -115,15 +117,31 @@ def play(
 
 @contextmanager
 def _listening(
-    session: Session, first: int, trackers: Callable[[int], Sequence[Tracker]]
+    session: Session,
+    machine: Engine,
+    first: int,
+    trackers: Callable[[int], Sequence[Tracker]],
 ) -> Iterator[tuple[list[Tracker], Control]]:
     """Everybody who is told: the files first, so that the others can rely on them."""
-    inputs, _, directory, _ = session
+    inputs, models, directory, _ = session
     callbacks = [new_callback(name) for name in inputs.config.callbacks]
     called = Called(callbacks, directory, inputs.steps, first - 1)
     files = Files(directory, inputs.domains)
-    with reporting(inputs.config, directory, first) as reporters, calling(called):
-        yield [files, *reporters, called, *trackers(first)], called.control
+    told: list[Tracker] = [files]
+    with ExitStack() as stack:
+        port = metrics_port(ORCHESTRATOR_METRICS_PORT)
+        if port is not None:
+            # Prometheus' client takes a while to import: only who asks for it waits.
+            from orchestrator.trackers.prometheus import exporting
+
+            exporter, address = stack.enter_context(
+                exporting(inputs, models, directory, machine, port)
+            )
+            print(f"  metrics  {address}", file=sys.stderr, flush=True)
+            told.append(exporter)
+        told += stack.enter_context(reporting(inputs.config, directory, first))
+        stack.enter_context(calling(called))
+        yield [*told, called, *trackers(first)], called.control
 
 
 def _forget(state: Path) -> None:

@@ -23,18 +23,24 @@ import click
     help="Seconds until others take a dead worker's groups  [default: WORKER_LEASE_S or 6]",
 )
 @click.option("--redis", "url", default=None, help="Redis server  [default: REDIS_URL]")
+@click.option(
+    "--metrics-port", metavar="PORT", help="Serve Prometheus metrics  [WORKER_METRICS_PORT]"
+)
 def worker(
     groups: int | None,
     name: str | None,
     queues: str | None,
     lease_s: float | None,
     url: str | None,
+    metrics_port: str | None,
 ) -> None:
     """Work for the runs of a Redis server, until stopped."""
-    from shared.settings import REDIS_URL, checked_redis_url
+    from shared.settings import REDIS_URL, WORKER_METRICS_PORT, checked_redis_url
 
     if url is not None:
         os.environ[REDIS_URL] = checked_redis_url(url, "--redis")
+    if metrics_port is not None:
+        os.environ[WORKER_METRICS_PORT] = metrics_port
     options = {"--groups": groups, "--name": name, "--queues": queues, "--lease-s": lease_s}
     given = [word for key, value in options.items() if value for word in (key, str(value))]
     # The worker package is started by name: the two sides do not import each other.
