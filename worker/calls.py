@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -20,6 +20,7 @@ from shared.messages import FailureKind, Limits, Price, Sampling
 from worker.failures import ProviderFailure
 from worker.governor import Governor, OutOfTime, Settlement, Stopped, Ticket
 from worker.slots import Commit, Held
+from worker.watching import EndedCall, Watches
 from worker.wire.answers import same_model
 from worker.wire.client import ChatClient
 from worker.wire.faults import BLOCK_FAULTS, BLOCKS_BEFORE_STOP, BREAKER_FAULTS
@@ -66,16 +67,6 @@ class Reply(NamedTuple):
     attempts: int
 
 
-class Watch(Protocol):
-    """Whoever looks at a worker's calls, on its loop. A call in flight is told of at its end."""
-
-    def called(self, role: Role, fault: str, seconds: float) -> None:
-        """A call has ended, with ``FINE`` or the name of a fault."""
-
-    def paused(self, scope: str, seconds: float) -> None:
-        """The endpoint asked for a pause of all calls of a scope."""
-
-
 #: What is kept of the last attempt's answer, or of the failure that it ends in; None = nothing.
 Keep = Callable[[Reply | ProviderFailure], Commit | None]
 
@@ -84,12 +75,12 @@ class Caller:
     """Makes governed calls; one per worker process, on its loop."""
 
     def __init__(
-        self, redis: Redis, governor: Governor, client: ChatClient, watch: Watch | None = None
+        self, redis: Redis, governor: Governor, client: ChatClient, watches: Watches = ()
     ) -> None:
         self._redis = redis
         self._governor = governor
         self._client = client
-        self._watch = watch
+        self._watches = watches
         #: Calls on the wire.
         self.in_flight = 0
         self._draining = asyncio.Event()
@@ -146,9 +137,9 @@ class Caller:
             found = await self._client.post_chat(ask.body, seconds, fresh=not replay)
         finally:
             self.in_flight -= 1
-        if self._watch is not None:
+        for watch in self._watches:
             took_s = asyncio.get_running_loop().time() - began
-            self._watch.called(ask.role, found.fault, took_s)
+            watch.called(EndedCall(ask.id, ask.role, ask.sampling.model, took_s, found))
         found = await self._priced(ask, found)
         if found.fault != FINE:
             await self._redis.hincrby(RunKeys(ask.run).faults, found.fault, 1)
@@ -225,8 +216,8 @@ class Caller:
         if found.scope is not Scope.REQUEST and found.wait_s:
             scope: Literal["model", "account"]
             scope = "model" if found.scope is Scope.MODEL else "account"
-            if self._watch is not None:
-                self._watch.paused(scope, found.wait_s)
+            for watch in self._watches:
+                watch.paused(scope, found.wait_s)
             # The governor keeps this call waiting with all the others.
             await self._governor.pause(scope, ask.sampling.model, found.wait_s)
             return

@@ -20,12 +20,13 @@ from shared.keys import HEARTBEAT_S, LEASE_TTL_S, WORKERS, account_of
 from shared.messages import WorkerCard
 from shared.patience import patient_async
 from shared.settings import openrouter_api_key, openrouter_base_url
-from worker.calls import Caller, Watch
+from worker.calls import Caller
 from worker.connection import PackedConnection
 from worker.governor import Governor
 from worker.providers import providers
 from worker.providers.base import Provider
 from worker.slots import Slots, lua
+from worker.watching import Watch
 from worker.wire.client import ChatClient
 
 Result = TypeVar("Result")
@@ -64,8 +65,8 @@ class WorkerLoop:
             socket_keepalive=True,
             retry=patient_async(),
         )
-        #: Told of every call; None = nobody looks.
-        self.watch: Watch | None = None
+        #: Told of every call.
+        self.watches: list[Watch] = []
         self.slots = Slots(self.redis, name, lease_s)
         #: A lease is renewed four times before it would expire.
         self._heartbeat_s = min(HEARTBEAT_S, lease_s / 4)
@@ -95,7 +96,7 @@ class WorkerLoop:
         url = openrouter_base_url()
         self._client = ChatClient(url, openrouter_api_key())
         self._governor = Governor(self.redis, account_of(url))
-        self.caller = Caller(self.redis, self._governor, self._client, self.watch)
+        self.caller = Caller(self.redis, self._governor, self._client, self.watches)
         self.providers = providers(self.caller)
         self._equipped = True
 

@@ -12,8 +12,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from shared.metrics_server import served
-from worker.calls import Role
 from worker.loop import WorkerLoop
+from worker.watching import EndedCall
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +48,15 @@ class WorkerMetrics:
             registry=self.registry,
         )
 
-    def called(self, role: Role, fault: str, seconds: float) -> None:
+        for scope in ("account", "model"):
+            # A counter that is not there before cannot be seen to rise.
+            self._pauses.labels(scope)
+            self._paused.labels(scope)
+
+    def called(self, call: EndedCall) -> None:
         """Count a call: its outcome is ``ok`` or the name of a fault."""
-        self._calls.labels(role, fault).inc()
-        self._seconds.labels(role).observe(seconds)
+        self._calls.labels(call.role, call.found.fault).inc()
+        self._seconds.labels(call.role).observe(call.seconds)
 
     def paused(self, scope: str, seconds: float) -> None:
         """Count a pause."""
@@ -80,5 +85,5 @@ def watched(loop: WorkerLoop, port: int) -> AbstractContextManager[str]:
     """Watch the loop's calls, from its start on, and serve what is seen. Raises
     EnvironmentNotReady."""
     metrics = WorkerMetrics(loop)
-    loop.watch = metrics
+    loop.watches.append(metrics)
     return served(metrics.registry, port)
