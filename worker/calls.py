@@ -81,7 +81,6 @@ class Caller:
         self._governor = governor
         self._client = client
         self._watches = watches
-        #: Calls on the wire.
         self.in_flight = 0
         self._draining = asyncio.Event()
         #: Blocks by the endpoint's edge since the last good answer.
@@ -131,15 +130,15 @@ class Caller:
 
     async def _called(self, ask: Ask, left_s: float, replay: bool) -> Classified:
         seconds = max(0.01, min(ask.sampling.request_timeout_s, left_s))
-        began = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time
+        began = now()
         self.in_flight += 1
         try:
             found = await self._client.post_chat(ask.body, seconds, fresh=not replay)
         finally:
             self.in_flight -= 1
         for watch in self._watches:
-            took_s = asyncio.get_running_loop().time() - began
-            watch.called(EndedCall(ask.id, ask.role, ask.sampling.model, took_s, found))
+            watch.called(EndedCall(ask.id, ask.role, ask.sampling.model, now() - began, found))
         found = await self._priced(ask, found)
         if found.fault != FINE:
             await self._redis.hincrby(RunKeys(ask.run).faults, found.fault, 1)
