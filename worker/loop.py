@@ -23,6 +23,7 @@ from shared.settings import openrouter_api_key, openrouter_base_url
 from worker.calls import Caller
 from worker.connection import PackedConnection
 from worker.governor import Governor
+from worker.progress import TaskProgress
 from worker.providers import providers
 from worker.providers.base import Provider
 from worker.slots import Slots, lua
@@ -65,6 +66,7 @@ class WorkerLoop:
             socket_keepalive=True,
             retry=patient_async(),
         )
+        self.progress = TaskProgress(self.redis)
         #: Told of every call.
         self.watches: list[Watch] = []
         self.slots = Slots(self.redis, name, lease_s)
@@ -135,5 +137,6 @@ class WorkerLoop:
         try:
             await self._sign(keys=[WORKERS], args=[self.card.model_dump_json()])
             await self.slots.renew_all()
+            await self.progress.look()
         except RedisError as error:
             log.warning("heartbeat missed: %s", type(error).__name__)

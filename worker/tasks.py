@@ -10,7 +10,7 @@ import socket
 from contextlib import ExitStack
 from typing import Any
 
-from celery import Celery
+from celery import Celery, Task
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.control import control_command
 from pydantic import TypeAdapter, ValidationError
@@ -27,6 +27,7 @@ from shared.settings import (
     openrouter_api_key,
     redis_url,
 )
+from worker.consumer import tell_progress
 from worker.generation import generate_group
 from worker.governor import Stopped, Withdrawn
 from worker.loop import WorkerLoop
@@ -53,13 +54,22 @@ def build_app(
     app.conf.worker_consumer = "worker.consumer:CalmConsumer"
     loop = WorkerLoop(url, name, groups, queues, lease_s)
 
-    @app.task(name=GENERATE)
-    def generate(run: str, step: int, group: str, attempt: int) -> None:
-        run_group(loop, GroupTask(run, step, group, "generate", attempt))
+    loop.progress.tell = tell_progress
 
-    @app.task(name=SCORE)
-    def score(run: str, step: int, group: str, attempt: int) -> None:
-        run_group(loop, GroupTask(run, step, group, "score", attempt))
+    def shown(task: GroupTask, request: Any) -> None:
+        loop.progress.began(task, request.id, request.argsrepr or "")
+        try:
+            run_group(loop, task)
+        finally:
+            loop.progress.ended(task)
+
+    @app.task(name=GENERATE, bind=True)
+    def generate(self: "Task[Any, None]", run: str, step: int, group: str, attempt: int) -> None:
+        shown(GroupTask(run, step, group, "generate", attempt), self.request)
+
+    @app.task(name=SCORE, bind=True)
+    def score(self: "Task[Any, None]", run: str, step: int, group: str, attempt: int) -> None:
+        shown(GroupTask(run, step, group, "score", attempt), self.request)
 
     port = metrics_port(WORKER_METRICS_PORT)
     if port is not None:
