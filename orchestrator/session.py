@@ -30,6 +30,7 @@ from orchestrator.trackers.files import Files
 from orchestrator.trackers.reporting import reporting
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
 from shared.settings import ORCHESTRATOR_METRICS_PORT, metrics_port
+from shared.tracing import tracer_provider, tracing_wanted
 
 #: Folder beside the runs for the state of embedded servers.
 ENGINE_STATE = ".engine"
@@ -139,6 +140,11 @@ def _listening(
             )
             print(f"  metrics  {address}", file=sys.stderr, flush=True)
             told.append(exporter)
+        if tracing_wanted():
+            from orchestrator.trackers.tracing import traced
+
+            provider = tracer_provider("concept-grpo-orchestrator")
+            told.append(stack.enter_context(traced(provider, directory.name)))
         told += stack.enter_context(reporting(inputs.config, directory, first))
         stack.enter_context(calling(called))
         yield [*told, called, *trackers(first)], called.control

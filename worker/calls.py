@@ -81,7 +81,6 @@ class Caller:
         self._governor = governor
         self._client = client
         self._watches = watches
-        self.in_flight = 0
         self._draining = asyncio.Event()
         #: Blocks by the endpoint's edge since the last good answer.
         self._blocks = 0
@@ -132,13 +131,9 @@ class Caller:
         seconds = max(0.01, min(ask.sampling.request_timeout_s, left_s))
         now = asyncio.get_running_loop().time
         began = now()
-        self.in_flight += 1
-        try:
-            found = await self._client.post_chat(ask.body, seconds, fresh=not replay)
-        finally:
-            self.in_flight -= 1
+        found = await self._client.post_chat(ask.body, seconds, fresh=not replay)
         for watch in self._watches:
-            watch.called(EndedCall(ask.id, ask.role, ask.sampling.model, now() - began, found))
+            watch.called(_ended(ask, now() - began, found))
         found = await self._priced(ask, found)
         if found.fault != FINE:
             await self._redis.hincrby(RunKeys(ask.run).faults, found.fault, 1)
@@ -226,6 +221,10 @@ class Caller:
         with suppress(TimeoutError):
             async with asyncio.timeout(min(max(found.wait_s or 0.0, backoff), max(0.0, left_s))):
                 await self._draining.wait()
+
+
+def _ended(ask: Ask, seconds: float, found: Classified) -> EndedCall:
+    return EndedCall(ask.held.task, ask.id, ask.role, ask.sampling.model, seconds, found)
 
 
 def _cost_usd(found: Classified) -> float | None:

@@ -73,7 +73,6 @@ class WorkerLoop:
         #: A lease is renewed four times before it would expire.
         self._heartbeat_s = min(HEARTBEAT_S, lease_s / 4)
         self._sign = self.redis.register_script(lua("beat"))
-        self._equipped = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="slots", daemon=True)
 
@@ -83,11 +82,6 @@ class WorkerLoop:
         self.wait(self._equip())
         self.wait(self._beat())
         asyncio.run_coroutine_threadsafe(self._beat_forever(), self._loop)
-
-    @property
-    def ready(self) -> bool:
-        """Whether calls can be made: the thread runs and has its clients."""
-        return self._equipped
 
     def wait(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run ``work`` on the loop and wait for it in the calling thread."""
@@ -100,7 +94,6 @@ class WorkerLoop:
         self._governor = Governor(self.redis, account_of(url))
         self.caller = Caller(self.redis, self._governor, self._client, self.watches)
         self.providers = providers(self.caller)
-        self._equipped = True
 
     def drain(self) -> None:
         """Make no new call of a model: what is on the wire ends, the rest goes back."""

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from shared.metrics_server import served
 from worker.loop import WorkerLoop
+from worker.slots import GroupTask
 from worker.watching import EndedCall
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,9 @@ class WorkerMetrics:
             buckets=CALL_SECONDS,
             registry=self.registry,
         )
+        self._tasks = Counter(
+            "cgrpo_worker_tasks", "Tasks that ended.", ["role"], registry=self.registry
+        )
         self._pauses = Counter(
             "cgrpo_worker_pauses", "Pauses asked for.", ["scope"], registry=self.registry
         )
@@ -58,6 +62,10 @@ class WorkerMetrics:
         self._calls.labels(call.role, call.found.fault).inc()
         self._seconds.labels(call.role).observe(call.seconds)
 
+    def worked(self, task: GroupTask, seconds: float) -> None:
+        """Count a task."""
+        self._tasks.labels(task.role).inc()
+
     def paused(self, scope: str, seconds: float) -> None:
         """Count a pause."""
         self._pauses.labels(scope).inc()
@@ -75,7 +83,6 @@ class _InHand(Collector):
         rows = {
             "groups_in_hand": ("Groups that this worker works on.", loop.slots.in_hand),
             "groups": ("Groups that this worker can have in hand.", loop.card.groups),
-            "calls_in_flight": ("Calls on the wire.", loop.caller.in_flight if loop.ready else 0),
         }
         for name, (words, value) in rows.items():
             yield GaugeMetricFamily(f"cgrpo_worker_{name}", words, value)

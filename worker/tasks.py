@@ -7,6 +7,7 @@ where an exception becomes a Failure.
 import logging
 import os
 import socket
+import time
 from contextlib import ExitStack
 from typing import Any
 
@@ -27,6 +28,7 @@ from shared.settings import (
     openrouter_api_key,
     redis_url,
 )
+from shared.tracing import FLUSH_MS, tracer_provider, tracing_wanted
 from worker.consumer import tell_progress
 from worker.generation import generate_group
 from worker.governor import Stopped, Withdrawn
@@ -57,11 +59,14 @@ def build_app(
     loop.progress.tell = tell_progress
 
     def shown(task: GroupTask, request: Any) -> None:
+        began = time.monotonic()
         loop.progress.began(task, request.id, request.argsrepr or "")
         try:
             run_group(loop, task)
         finally:
             loop.progress.ended(task)
+            for watch in loop.watches:
+                watch.worked(task, time.monotonic() - began)
 
     @app.task(name=GENERATE, bind=True)
     def generate(self: "Task[Any, None]", run: str, step: int, group: str, attempt: int) -> None:
@@ -74,6 +79,8 @@ def build_app(
     port = metrics_port(WORKER_METRICS_PORT)
     if port is not None:
         _serve_metrics(loop, port)
+    if tracing_wanted():
+        _send_spans(loop)
     worker_ready.connect(lambda **_: loop.start(), weak=False)
     worker_shutting_down.connect(lambda **_: loop.drain(), weak=False)
     worker_shutdown.connect(lambda **_: loop.stop(), weak=False)
@@ -87,6 +94,14 @@ def _serve_metrics(loop: WorkerLoop, port: int) -> None:
     stack = ExitStack()
     log.info("metrics on %s", stack.enter_context(watched(loop, port)))
     worker_shutdown.connect(lambda **_: stack.close(), weak=False)
+
+
+def _send_spans(loop: WorkerLoop) -> None:
+    from worker.traced_calls import TracedCalls
+
+    provider = tracer_provider("concept-grpo-worker")
+    loop.watches.append(TracedCalls(provider))
+    worker_shutdown.connect(lambda **_: provider.force_flush(FLUSH_MS), weak=False)
 
 
 def run_group(loop: WorkerLoop, task: GroupTask) -> None:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from worker.slots import GroupTask
 from worker.wire.verdicts import Classified
 
 
 class EndedCall(NamedTuple):
     """One call that has ended, without its texts."""
 
+    task: GroupTask
     #: run/s003/e017/k2/generate
     id: str
     #: What it was booked as: generate, judge or eval.
@@ -20,10 +22,13 @@ class EndedCall(NamedTuple):
 
 
 class Watch(Protocol):
-    """Lives on the worker's loop."""
+    """Told from the worker's loop and from its threads."""
 
     def called(self, call: EndedCall) -> None:
         """A call has ended, well or not."""
+
+    def worked(self, task: GroupTask, seconds: float) -> None:
+        """A task has ended; another worker may have had the group."""
 
     def paused(self, scope: str, seconds: float) -> None:
         """The endpoint asked for a pause of all calls of a scope."""
