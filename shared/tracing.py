@@ -15,14 +15,22 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+EXPORTER = "opentelemetry.exporter.otlp.proto.http"
 #: Milliseconds that the last spans have to leave.
 FLUSH_MS = 5000
 
 
 def tracing_wanted() -> bool:
     """Whether spans are made."""
-    wanted = bool(os.environ.get(ENDPOINT, "").strip())
-    return wanted and find_spec("opentelemetry") is not None
+    if not os.environ.get(ENDPOINT, "").strip():
+        return False
+    try:
+        # Other packages bring a part of OpenTelemetry along, which is not enough.
+        return all(
+            find_spec(f"opentelemetry.{name}") for name in ("sdk", "exporter.otlp.proto.http")
+        )
+    except ModuleNotFoundError:
+        return False
 
 
 def tracer_provider(service: str) -> "TracerProvider":
