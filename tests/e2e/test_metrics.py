@@ -132,6 +132,14 @@ def test_dashboard_and_alerts_name_only_what_is_there(seen: Scraped) -> None:
         assert bare.count("(") == bare.count(")"), text
 
 
+def test_the_docs_name_every_metric_and_no_other(seen: Scraped) -> None:
+    text = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    ours = {name for name in (*seen.run, *seen.worker) if name.startswith("cgrpo_")}
+    families = {re.sub(r"_(bucket|sum|count)$", "", n) for n in ours if not n.endswith("_created")}
+
+    assert set(re.findall(r"cgrpo_\w+", text)) == families
+
+
 @pytest.mark.parametrize("name", ["prometheus.yml", "alerts.yml", "keda.yml"])
 def test_the_examples_are_yaml(name: str) -> None:
     assert all(list(YAML(typ="safe").load_all(MONITORING / name)))
