@@ -97,7 +97,11 @@ class TrainingManager:
         self._batches_planned = -(-len(prompts) // self._sizes.batch_size) * self.optimizer.epochs
         self._callbacks.control.should_stop = False
         self._call("on_train_begin")
-        self._epochs(dataset, prompts)
+        try:
+            self._epochs(dataset, prompts)
+        except BaseException:
+            self._call("on_train_end", ending="failed")
+            raise
         self._call("on_train_end", ending="finished")
         self.module.trained = True
         return self.history[first:]

