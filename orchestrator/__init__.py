@@ -1,7 +1,7 @@
 """Data -> action -> prompt -> (queue) -> group -> advantage -> update -> weights.
 
-The names below are the Python API (``orchestrator.api``). They load when they are first used, so
-that the command line starts without numpy, celery and redis.
+The names below are the Python API. They load when they are first used, so that the command line
+starts without numpy, celery and redis, and a trained policy without the engine.
 """
 
 import importlib
@@ -22,11 +22,16 @@ if TYPE_CHECKING:
         create_fine_tuned_model,
         shutdown,
     )
+    from orchestrator.plans import Plan, Reply
+    from orchestrator.trained import Policy
 
 __all__ = [
     "Callback",
     "Control",
     "GRPOOptimizer",
+    "Plan",
+    "Policy",
+    "Reply",
     "RewardModule",
     "RewardResult",
     "RunState",
@@ -38,12 +43,19 @@ __all__ = [
     "shutdown",
 ]
 
+_HOMES = {
+    "Plan": "orchestrator.plans",
+    "Policy": "orchestrator.trained",
+    "Reply": "orchestrator.plans",
+}
+
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module("orchestrator.api"), name)
+        home = _HOMES.get(name, "orchestrator.api")
+        return getattr(importlib.import_module(home), name)
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

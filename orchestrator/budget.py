@@ -14,11 +14,11 @@ from orchestrator.run_plan import evaluations, initial_weights
 from shared.errors import RunFailed
 from shared.keys import RunKeys
 from shared.messages import Price, Sampling
+from shared.wire.money import CHARACTERS_PER_TOKEN, NANO
 
-NANO = 1_000_000_000
 ROLES = ("generate", "judge", "eval")
-#: Characters per token of English text: low for a ceiling, usual for an expectation.
-CEILING_CHARACTERS, USUAL_CHARACTERS = 3, 4
+#: Characters per token of English text, for an expectation.
+USUAL_CHARACTERS = 4
 #: Share of max_tokens that an answer usually takes.
 USUAL_SHARE = 0.5
 #: Characters around the messages of a request: field names, schema, routing.
@@ -173,7 +173,7 @@ def _call(sampling: Sampling, characters: float) -> _Cost:
     if price is None:
         return _Cost(None, None)
     usual = _price(price, characters / USUAL_CHARACTERS, sampling.max_tokens * USUAL_SHARE)
-    most = _price(price, characters / CEILING_CHARACTERS, sampling.max_tokens)
+    most = _price(price, characters / CHARACTERS_PER_TOKEN, sampling.max_tokens)
     return _Cost(usual, most)
 
 

@@ -24,6 +24,21 @@ PositiveInt = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
+class Columns(Knobs):
+    """What the data calls our fields: ``text = "question"``; a dot goes into an object."""
+
+    text: str = ""
+    """Column of the prompt; empty = text."""
+    reference: str = ""
+    """Column of the good answer; empty = reference."""
+    domain: str = ""
+    """Column of the domain; empty = domain."""
+    id: str = ""
+    """Column of the record's id; empty = id."""
+    keep: tuple[str, ...] | None = None
+    """Other columns that rewards may read; unset = all."""
+
+
 class RunConfig(Knobs):
     """One run, fully described: the same config, data and answers give the same policy."""
 
@@ -33,11 +48,14 @@ class RunConfig(Knobs):
     """Seed of everything random: split, batches, draws, evaluation."""
 
     data: str = ""
-    """Training data: a .json, .jsonl or .csv file; empty = the bundled examples."""
+    """Training data: a .jsonl, .json, .csv or .parquet file, hf://OWNER/NAME/SPLIT, or - for JSONL
+    on standard input; empty = the bundled examples."""
     heldout: str = ""
     """Held-out data; empty = a share of the training data, or the bundled held-out examples."""
     heldout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.25
     """Share of the data that is held out when there is no held-out file."""
+    columns: Columns = Columns()
+    """What the data calls our fields, such as columns.text = "question"."""
     domains: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_DOMAINS
     """Domains: names of built-in ones, or .toml or .json files."""
 

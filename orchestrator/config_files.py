@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from orchestrator.algorithm import Clipped, Natural
-from orchestrator.config import RunConfig
+from orchestrator.config import Columns, RunConfig
 from shared.errors import UsageError
 
 #: The seed's names and ours. All but ``epochs`` belong to the clipped solver.
@@ -25,6 +25,9 @@ SEED_NAMES = {
     "entropyCoef": "algorithm.entropy_coef",
     "epochs": "num_epochs",
 }
+
+#: Sections of a config.
+TABLES = ("algorithm", "columns", "reward_options")
 
 
 class Resolved(NamedTuple):
@@ -73,7 +76,7 @@ def flatten(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Nested tables as dotted keys; the seed's camelCase names become ours, with its solver."""
     flat: list[tuple[str, Any]] = []
     for key, value in table.items():
-        if key in {"algorithm", "reward_options"} and isinstance(value, dict):
+        if key in TABLES and isinstance(value, dict):
             flat += [(f"{key}.{name}", inner) for name, inner in value.items()]
         elif key == "optimizerConfig" and isinstance(value, dict):
             flat += flatten(value)
@@ -191,16 +194,21 @@ def known_keys() -> list[str]:
         *Natural.model_fields,
         *(k for k in Clipped.model_fields if k not in Natural.model_fields),
     ]
-    return [k for k in RunConfig.model_fields if k != "algorithm"] + [
-        f"algorithm.{k}" for k in solver_keys
+    return [
+        *(key for key in RunConfig.model_fields if key not in {"algorithm", "columns"}),
+        *(f"algorithm.{key}" for key in solver_keys),
+        *(f"columns.{key}" for key in Columns.model_fields),
     ]
 
 
 def dry_run_lines(resolved: Resolved) -> list[tuple[str, str, str]]:
     """(key, value, source) of every knob, for ``--dry-run``."""
     dump = resolved.config.model_dump(mode="json")
-    algorithm = dump.pop("algorithm")
-    rows = [*dump.items(), *((f"algorithm.{key}", value) for key, value in algorithm.items())]
+    sections = {name: dump.pop(name) for name in ("columns", "algorithm")}
+    nested = (
+        (f"{name}.{key}", inner) for name in sections for key, inner in sections[name].items()
+    )
+    rows = [*dump.items(), *nested]
     return [(key, json.dumps(value), _source_of(key, resolved.sources)) for key, value in rows]
 
 

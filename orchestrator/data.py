@@ -6,17 +6,19 @@ Everything here is a pure function of its arguments, so that a resumed run repea
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator import strict_json
-from orchestrator.data_readers import READERS, Record, read_records
+from orchestrator.config import Columns
+from orchestrator.data_columns import Mapper
+from orchestrator.data_readers import Fault, Reading, Record, refuse
 from orchestrator.data_records import example
+from orchestrator.data_sources import read_source
 from orchestrator.rollouts import Example
-from orchestrator.text_files import read_text
 from orchestrator.wording import short
 from shared.errors import UsageError
 
@@ -24,17 +26,21 @@ _BUILTIN = Path(__file__).parent / "builtin" / "examples"
 #: The prompts that come with the project, over its three built-in domains.
 BUILTIN_TRAIN = _BUILTIN / "train.jsonl"
 BUILTIN_HELDOUT = _BUILTIN / "heldout.jsonl"
+#: Data that calls our fields as we do.
+AS_OURS = Columns()
 
 
 @dataclass(frozen=True)
 class Dataset:
     """One data file, or the records of a program, checked."""
 
-    #: The file, or the records' name.
-    path: Path
+    #: The file, or what else it came from; begins the messages.
+    name: str
     examples: tuple[Example, ...]
     #: Names of the columns kept in ``Example.extra``, in order of appearance.
     extra_columns: tuple[str, ...]
+    #: The data as JSON Lines, where there is no file to copy.
+    kept: str | None = None
 
 
 class Split(NamedTuple):
@@ -44,15 +50,32 @@ class Split(NamedTuple):
     heldout: tuple[Example, ...]
 
 
-def load(path: Path) -> Dataset:
-    """Read a .jsonl, .ndjson, .json (array) or .csv file.
+def load(source: Path | str, columns: Columns = AS_OURS, fault: Fault = refuse) -> Dataset:
+    """Read a .jsonl, .ndjson, .json (array), .csv or .parquet file, a saved dataset, hf://, or "-".
 
-    Records without an id get e001, e002, ... by position.
-    UsageError: the file or one of its records is wrong; says where, what and what to do.
+    Records without an id get e001, e002, ... by position. ``columns`` says what the data calls our
+    fields. UsageError: the file or one of its records is wrong; says where, what and what to do.
+    With ``fault``, each wrong record is told to it and left out.
     """
-    text = read_text(path, tuple(READERS))
-    records = [(record, f"{path}:{record.line}") for record in read_records(text, path)]
-    return _dataset(path, records)
+    mapper, faults = Mapper(columns), list[UsageError]()
+
+    def told(error: UsageError) -> None:
+        faults.append(error)
+        fault(error)
+
+    reading = Reading(columns.text or "text", told)
+    name, records, kept = read_source(str(source), mapper.needed, reading)
+    located = []
+    for record in records:
+        where = f"{name}:{record.line}"
+        try:
+            located.append((mapper.renamed(record, where), where))
+        except UsageError as error:
+            told(error)
+    mapper.check(name)
+    if not located and faults:
+        return Dataset(name, (), ())
+    return replace(_dataset(name, located, told), kept=kept)
 
 
 def from_records(records: Sequence[Any], name: str) -> Dataset:
@@ -61,7 +84,7 @@ def from_records(records: Sequence[Any], name: str) -> Dataset:
     UsageError: one of them is wrong; says where (``name[0]`` is the first), what and what to do.
     """
     located = [(value, f"{name}[{at}]") for at, value in enumerate(records)]
-    return _dataset(Path(name), [(record_of(value, where), where) for value, where in located])
+    return _dataset(name, [(record_of(value, where), where) for value, where in located])
 
 
 def record_of(value: Any, where: str) -> Record:
@@ -111,17 +134,18 @@ def batch(
     return tuple(zip(ids, chosen, strict=True))
 
 
-def _dataset(path: Path, records: Sequence[tuple[Record, str]]) -> Dataset:
+def _dataset(name: str, records: Sequence[tuple[Record, str]], fault: Fault = refuse) -> Dataset:
     if not records:
-        raise UsageError(f"{path}: holds no records. Write at least one with a 'text'.")
+        raise UsageError(f"{name}: holds no records. Write at least one with a 'text'.")
     width = max(3, len(str(len(records))))
-    examples = tuple(
-        example(record, where, f"e{number:0{width}}")
-        for number, (record, where) in enumerate(records, 1)
-    )
-    _refuse_repeated_ids(examples)
-    columns = dict.fromkeys(name for loaded in examples for name in loaded.extra)
-    return Dataset(path, examples, tuple(columns))
+    examples = []
+    for number, (record, where) in enumerate(records, 1):
+        try:
+            examples.append(example(record, where, f"e{number:0{width}}"))
+        except UsageError as error:
+            fault(error)
+    columns = dict.fromkeys(column for loaded in examples for column in loaded.extra)
+    return Dataset(name, tuple(_distinct(examples, fault)), tuple(columns))
 
 
 @lru_cache(maxsize=8)
@@ -146,12 +170,17 @@ def _group_ids(ids: Sequence[str]) -> list[str]:
     return named
 
 
-def _refuse_repeated_ids(examples: Iterable[Example]) -> None:
+def _distinct(examples: Iterable[Example], fault: Fault) -> Iterator[Example]:
+    """The examples whose id no earlier one has."""
     first: dict[str, Example] = {}
     for one in examples:
         other = first.setdefault(one.id, one)
-        if other is not one:
-            raise UsageError(
-                f"{one.source}: the id {one.id!r} is already used at {other.source}. "
-                "Give each record its own id, or none."
+        if other is one:
+            yield one
+        else:
+            fault(
+                UsageError(
+                    f"{one.source}: the id {one.id!r} is already used at {other.source}. "
+                    "Give each record its own id, or none."
+                )
             )

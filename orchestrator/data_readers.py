@@ -22,21 +22,45 @@ class Record(NamedTuple):
     fields: Mapping[str, Any]
 
 
-def read_records(text: str, path: Path) -> Iterator[Record]:
+#: What becomes of an error in one record: it is raised, or noted so that the next one is read.
+Fault = Callable[[UsageError], None]
+
+
+def refuse(error: UsageError) -> None:
+    """Raise it: the first bad record ends the reading."""
+    raise error
+
+
+class Reading(NamedTuple):
+    """How data is read."""
+
+    #: The column that must be there.
+    text_column: str = "text"
+    fault: Fault = refuse
+
+
+def read_records(text: str, path: Path, reading: Reading) -> Iterator[Record]:
     """The records of a file with a suffix in READERS. UsageError: file, line, what to do."""
-    return READERS[path.suffix.lower()](text, path)
+    return READERS[path.suffix.lower()](text, path, reading)
 
 
-def _json(text: str, path: Path) -> Iterator[Record]:
+def _json(text: str, path: Path, reading: Reading) -> Iterator[Record]:
     for line, value in strict_json.parse_array(text, path):
-        yield _record(value, path, line)
+        try:
+            yield _record(value, path, line)
+        except UsageError as error:
+            reading.fault(error)
 
 
-def _jsonl(text: str, path: Path) -> Iterator[Record]:
+def json_lines(text: str, path: Path, reading: Reading) -> Iterator[Record]:
+    """The records of JSON Lines; ``path`` is only what messages call them."""
     # str.splitlines would also break at U+2028 and its kin, which JSON allows inside strings.
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            yield _record(strict_json.parse(line, path, number), path, number)
+            try:
+                yield _record(strict_json.parse(line, path, number), path, number)
+            except UsageError as error:
+                reading.fault(error)
 
 
 def _record(value: Any, path: Path, line: int) -> Record:
@@ -49,17 +73,19 @@ def _record(value: Any, path: Path, line: int) -> Record:
     return Record(line, value)
 
 
-def _csv(text: str, path: Path) -> Iterator[Record]:
+def _csv(text: str, path: Path, reading: Reading) -> Iterator[Record]:
     rows = _csv_rows(text, path)
     line, cells = next(rows)
     header = [name.strip() for name in cells]
-    _check_header(header, f"{path}:{line}")
+    _check_header(header, f"{path}:{line}", reading.text_column)
     for line, cells in rows:
         if len(cells) != len(header):
-            raise UsageError(
+            error = UsageError(
                 f"{path}:{line}: {len(cells)} cells, but the header names {len(header)} columns: "
                 f"{short(cells)}. Put a cell that holds a comma in double quotes."
             )
+            reading.fault(error)
+            continue
         # CSV cannot say null: an empty cell of an optional column is an absent value.
         absent = {"id", "reference", "domain"}
         pairs = zip(header, cells, strict=True)
@@ -88,19 +114,19 @@ def _csv_rows(text: str, path: Path) -> Iterator[_Row]:
             yield _Row(line, cells)
 
 
-def _check_header(header: list[str], where: str) -> None:
+def _check_header(header: list[str], where: str, text_column: str) -> None:
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
         raise UsageError(
             f"{where}: the header names {short(twice[0])} twice. Give each column its own name."
         )
-    if "text" not in header:
+    if text_column not in header:
         names = listed([short(name) for name in header])
-        hint = did_you_mean("text", header)
+        hint = did_you_mean(text_column, header)
         if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
             hint = " Separate the cells by commas."
         raise UsageError(
-            f"{where}: the header needs a column 'text', it names {names}.{hint} "
+            f"{where}: the header needs a column {text_column!r}, it names {names}.{hint} "
             "The first row must be the header."
         )
     if "" in header:
@@ -110,9 +136,9 @@ def _check_header(header: list[str], where: str) -> None:
 
 
 #: Accepted suffixes.
-READERS: Mapping[str, Callable[[str, Path], Iterator[Record]]] = {
-    ".jsonl": _jsonl,
-    ".ndjson": _jsonl,
+READERS: Mapping[str, Callable[[str, Path, Reading], Iterator[Record]]] = {
+    ".jsonl": json_lines,
+    ".ndjson": json_lines,
     ".json": _json,
     ".csv": _csv,
 }

@@ -16,7 +16,7 @@ from shared.errors import UsageError
 #: Longest text or reference, in characters.
 MAX_TEXT = 100_000
 #: Ids are parts of Redis keys.
-_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+ID_PATTERN = r"[A-Za-z0-9._-]{1,64}"
 _OWN_FIELDS = ("id", "text", "reference", "domain")
 
 
@@ -104,7 +104,7 @@ def _id(value: Any, source: str) -> str | None:
     if value is None:
         return None
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not _ID.fullmatch(text):
+    if not isinstance(text, str) or not re.fullmatch(ID_PATTERN, text):
         raise UsageError(
             f"{source}: the id {short(value)} is not allowed: use 1 to 64 of the characters "
             "A-Z a-z 0-9 . _ -, or leave 'id' out."

@@ -20,7 +20,7 @@ from orchestrator.ledger import GroupJob, OpenGroup, Progress, SlotResult
 from orchestrator.rollouts import GroupKey
 from shared.errors import EnvironmentNotReady, RunStopped
 from shared.fleet import live_workers
-from shared.messages import Completion, Failure, Reward
+from shared.messages import Completion
 
 #: Seconds between two looks at leases and workers.
 TICK_S = 1.0
@@ -89,9 +89,10 @@ class Dispatcher:
     def begin(self, jobs: Sequence[GroupJob], deadline_s: float) -> None:
         """Send the groups on their way; each has ``deadline_s`` seconds from now on.
 
-        Raises Interrupted after a signal, EnvironmentNotReady when Redis fails.
+        Raises Interrupted after a signal, unless groups are in flight: ``gather`` lets their calls
+        end first. Raises EnvironmentNotReady when Redis fails.
         """
-        if self._interrupts.came:
+        if self._interrupts.came and not self._open:
             raise Interrupted(self._interrupts.exit_code)
         with _redis_may_fail():
             end = time.monotonic() + deadline_s
@@ -247,12 +248,10 @@ class Dispatcher:
         slots = scored = failed = 0
         for key in keys:
             group = self._open.get(key) or self._ended.get(key)
-            if group is None:
-                continue
-            slots += len(group.slots())
-            outcomes = [*group.generated.values(), *group.scored.values()]
-            scored += sum(isinstance(o, Reward) for o in outcomes)
-            failed += sum(isinstance(o, Failure) for o in outcomes)
+            if group is not None:
+                slots += len(group.job.generate.prompts)
+                scored += group.rewards
+                failed += group.failures
         return Progress(slots, scored, failed, self.resubmitted, self._workers)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.domain_files import KEYS, SUFFIXES, DomainTable, domain_tables
+from orchestrator.space import Space
 from orchestrator.templates import Template
 from orchestrator.text_files import read_text
 from orchestrator.wording import did_you_mean, listed, short
@@ -49,6 +50,11 @@ class Domain:
         """Per concept: the index of the feature that is the same word, if there is one."""
         index = {feature.casefold(): at for at, feature in enumerate(self.features)}
         return tuple(index.get(concept.casefold()) for concept in self.concepts)
+
+    def space(self, k: int, f: int) -> Space:
+        """The actions with k concepts and f features. Raises ValueError as ``Space`` does."""
+        n, m = len(self.concepts), len(self.features)
+        return Space(n, len(self.templates), m, self.related, self.same(), k, f)
 
 
 def builtin() -> tuple[Domain, ...]:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from orchestrator import data
 from orchestrator.config import RunConfig
+from orchestrator.data_sources import STDIN
 from orchestrator.domains import Domain, load_domains
 from orchestrator.matching import match_all
 from orchestrator.rollouts import Example
@@ -19,6 +20,16 @@ from shared.messages import RewardTerm
 Purpose = Literal["train", "eval"]
 
 BUILTIN_RUBRIC = Path(__file__).parent / "builtin" / "rubric.md"
+
+
+class InputFile(NamedTuple):
+    """Something that a run reads, and keeps a copy of."""
+
+    #: The file, or what else it came from.
+    source: str
+    suffix: str
+    #: What was read, where there is no file to copy.
+    content: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,8 +55,8 @@ class Inputs:
     rubric: str
     #: Extra columns of the data, for rewards.
     columns: tuple[str, ...]
-    #: Files that were read, by what they are.
-    files: Mapping[str, Path]
+    #: What was read, by what it is.
+    files: Mapping[str, "InputFile"]
 
     @property
     def steps(self) -> int:
@@ -61,15 +72,15 @@ def prepare(config: RunConfig) -> Inputs:
     """Load and check everything that a run needs. Raises UsageError naming file and line."""
     domains = load_domains(config.domains)
     spaces = {domain.name: space(domain, config) for domain in domains}
-    train_path = Path(config.data) if config.data else data.BUILTIN_TRAIN
-    train_set = data.load(train_path)
-    files = {"train": train_path, **_domain_files(config)}
+    if config.data == config.heldout == STDIN:
+        raise UsageError("data and heldout are both '-'; standard input can be read only once")
+    train_set = _load(config.data, data.BUILTIN_TRAIN, config)
+    files = {"train": _data_file(train_set), **_domain_files(config)}
     if config.rubric:
-        files["rubric"] = Path(config.rubric)
+        files["rubric"] = _file(config.rubric)
     if config.heldout or not config.data:
-        heldout_path = Path(config.heldout) if config.heldout else data.BUILTIN_HELDOUT
-        heldout_set = data.load(heldout_path)
-        files["heldout"] = heldout_path
+        heldout_set = _load(config.heldout, data.BUILTIN_HELDOUT, config)
+        files["heldout"] = _data_file(heldout_set)
         train, heldout = train_set.examples, heldout_set.examples
         columns = dict.fromkeys((*train_set.extra_columns, *heldout_set.extra_columns))
     else:
@@ -79,7 +90,7 @@ def prepare(config: RunConfig) -> Inputs:
     heldout_domains, lost_heldout, _ = _matched(heldout, domains)
     if not train_domains:
         raise UsageError(
-            f"{train_path}: none of the {len(train)} training prompts matches a domain"
+            f"{train_set.name}: none of the {len(train)} training prompts matches a domain"
             f" ({', '.join(d.name for d in domains)}); add a 'domain' field, or a domain file"
             " with --domain"
         )
@@ -109,15 +120,7 @@ def space(domain: Domain, config: RunConfig) -> Space:
             f"{domain.source}: concepts_per_prompt = {k}, but the domain {domain.name!r} has"
             f" {len(domain.concepts)} concepts; a choice needs more concepts than it takes"
         )
-    return Space(
-        n=len(domain.concepts),
-        T=len(domain.templates),
-        m=len(domain.features),
-        related=domain.related,
-        same=domain.same(),
-        k=k,
-        f=config.features_per_prompt,
-    )
+    return domain.space(k, config.features_per_prompt)
 
 
 def reward_terms(config: RunConfig) -> tuple[RewardTerm, ...]:
@@ -154,9 +157,23 @@ def _matched(
     return found, lost, tuple(ties)
 
 
-def _domain_files(config: RunConfig) -> dict[str, Path]:
+def _domain_files(config: RunConfig) -> dict[str, InputFile]:
     return {
-        f"domain-{number}": Path(ref)
+        f"domain-{number}": _file(ref)
         for number, ref in enumerate(config.domains)
         if Path(ref).is_file()
     }
+
+
+def _load(ref: str, builtin: Path, config: RunConfig) -> data.Dataset:
+    return data.load(ref, config.columns) if ref else data.load(builtin)
+
+
+def _data_file(dataset: data.Dataset) -> InputFile:
+    if dataset.kept is not None:
+        return InputFile(dataset.name, ".jsonl", dataset.kept)
+    return _file(dataset.name)
+
+
+def _file(path: str) -> InputFile:
+    return InputFile(path, Path(path).suffix)

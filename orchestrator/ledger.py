@@ -70,6 +70,9 @@ class OpenGroup:
     unseen_ticks: int = 0
     generated: dict[int, Completion | Failure] = field(default_factory=dict)
     scored: dict[int, Reward | Failure] = field(default_factory=dict)
+    #: How many of them are rewards, and how many of both are failures.
+    rewards: int = 0
+    failures: int = 0
 
     @property
     def key(self) -> GroupKey:
@@ -97,7 +100,11 @@ class OpenGroup:
         try:
             kind, payload = json.loads(value)
             found = RESULTS[role, kind].model_validate(payload)
-            (self.generated if role == "generate" else self.scored)[int(slot)] = found  # type: ignore[assignment]
+            kept = self.generated if role == "generate" else self.scored
+            if int(slot) not in kept:
+                self.rewards += kind == "Reward"
+                self.failures += kind == "Failure"
+            kept[int(slot)] = found  # type: ignore[assignment]
         except ValidationError as error:
             # Names of fields only: their values are private.
             wrong = ", ".join(".".join(map(str, each["loc"])) for each in error.errors())

@@ -19,6 +19,9 @@ from orchestrator.rollouts import Ahead, DomainWeights, Group, GroupKey, Params,
 
 Observe = Callable[[Progress], None]
 
+#: Groups that are drawn and sent together: the workers call for the first while the next are drawn.
+BEGUN_AT_ONCE = 16
+
 
 class Aged(NamedTuple):
     """Groups by their age: those that an update may use, and those that came too late for it."""
@@ -96,10 +99,12 @@ class Pipeline:
     def _begin(self, weights: Weights, step: int, batch: sampling.Batch) -> None:
         inputs = self._inputs
         sizes = sampling.group_sizes(inputs, weights)
-        drawn = groups.draw(inputs, inputs.train_domains, weights, batch, step, sizes)
-        jobs = groups.jobs(inputs, self._models, drawn, self._run)
-        self._dispatcher.begin(jobs, inputs.config.step_deadline_s)
-        self._ahead.update({group.key: group for group in drawn})
+        for first in range(0, len(batch), BEGUN_AT_ONCE):
+            part = batch[first : first + BEGUN_AT_ONCE]
+            drawn = groups.draw(inputs, inputs.train_domains, weights, part, step, sizes)
+            jobs = groups.jobs(inputs, self._models, drawn, self._run)
+            self._dispatcher.begin(jobs, inputs.config.step_deadline_s)
+            self._ahead.update({group.key: group for group in drawn})
         self._acted[weights.version] = {n: d.params for n, d in weights.domains.items()}
 
     def _gather(self, count: int, observe: Observe) -> tuple[Group, ...]:

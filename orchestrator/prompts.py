@@ -3,6 +3,9 @@
 What users and data write is put in as it stands; nothing here formats it.
 """
 
+import re
+from collections.abc import Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 from orchestrator.domains import Domain
@@ -19,6 +22,22 @@ REPLY_AS_JSON = (
     'Answer with one JSON object: {"generated": "<your text>", "quality": <number from 0 to 1>},'
     " where quality is your honest estimate of how good the text is."
 )
+
+
+# No text that people write holds NUL.
+_GAP = "\0"
+_GAPS = re.compile(f"(text|topic|Topic){_GAP}")
+
+
+class Gap(StrEnum):
+    """A place in an outline."""
+
+    #: For the user's text.
+    TEXT = "text"
+    #: For what it is about.
+    TOPIC = "topic"
+    #: The same with a capital letter.
+    TOPIC_AT_START = "Topic"
 
 
 class Prompt(NamedTuple):
@@ -41,12 +60,9 @@ def build(
     system = ChatMessage(role="system", content=base_prompt)
     if action == PLAIN:
         return Prompt((system, ChatMessage(role="user", content=example.text)), example.text)
-    concepts = [domain.concepts[index] for index in action.concepts]
-    chosen = {concept.casefold() for concept in concepts}
-    named = [domain.features[index] for index in action.features]
-    features = [feature for feature in named if feature.casefold() not in chosen]
+    concepts, features = _asked_for(domain, action)
     subject = topic(example.text, domain)
-    if subject.casefold() in chosen:
+    if subject.casefold() in {concept.casefold() for concept in concepts}:
         subject = domain.name
     draft = domain.templates[action.template].fill(subject, concepts, features)
     return Prompt(
@@ -56,6 +72,19 @@ def build(
         ),
         draft=draft,
     )
+
+
+def outline(domain: Domain, action: Action) -> tuple[str | Gap, ...]:
+    """The user message of ``build`` for every text: what is fixed, and gaps between.
+
+    {topic} is a gap also where ``build`` puts the domain's name, since one of the chosen concepts
+    is what the text is about.
+    """
+    concepts, features = _asked_for(domain, action)
+    draft = domain.templates[action.template].fill(f"topic{_GAP}", concepts, features)
+    pieces = _GAPS.split(_request(f"text{_GAP}", concepts, features, draft))
+    # Split at groups: every second piece is a gap's name.
+    return tuple(Gap(piece) if at % 2 else piece for at, piece in enumerate(pieces) if piece)
 
 
 def slot_prompt(
@@ -71,9 +100,24 @@ def slot_prompt(
 
     ``as_json`` asks for the text together with the writer's own estimate of its quality.
     """
-    system = f"{base_prompt}\n\n{REPLY_AS_JSON}" if as_json else base_prompt
-    messages, draft = build(example, domain, action, system)
-    return SlotPrompt(slot=slot, messages=messages, draft=draft, seed=seed)
+    messages, draft = build(example, domain, action, base_prompt)
+    asked = asking_json(messages) if as_json else messages
+    return SlotPrompt(slot=slot, messages=asked, draft=draft, seed=seed)
+
+
+def asking_json(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]:
+    """The messages of ``build``, asking for the text with the writer's own estimate of it."""
+    system, *others = messages
+    content = f"{system.content}\n\n{REPLY_AS_JSON}"
+    return system.model_copy(update={"content": content}), *others
+
+
+def _asked_for(domain: Domain, action: Action) -> tuple[list[str], list[str]]:
+    """The concepts, and the features that are not among them."""
+    concepts = [domain.concepts[index] for index in action.concepts]
+    chosen = {concept.casefold() for concept in concepts}
+    named = [domain.features[index] for index in action.features]
+    return concepts, [feature for feature in named if feature.casefold() not in chosen]
 
 
 def _request(text: str, concepts: list[str], features: list[str], draft: str) -> str:

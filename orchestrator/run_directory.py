@@ -12,11 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from orchestrator.data_sources import short_name
 from orchestrator.evaluation import Evaluation, Kind
 from orchestrator.inputs import Inputs
+from orchestrator.run_names import LATEST, find_run, link_to, mend_latest
 from orchestrator.store import decode_weights
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
 
+#: Folder beside the runs for the state of embedded servers.
+ENGINE_STATE = ".engine"
 #: Checkpoints that stay beside one in every tenth of the run.
 NEWEST_CHECKPOINTS = 3
 #: Metrics of a whole run, which a run that goes on measures anew.
@@ -34,7 +38,7 @@ class RunDirectory:
     def create(cls, inputs: Inputs, model: str) -> "RunDirectory":
         """A new folder ``NAME--MODEL--DATE-TIME-RANDOM``, never an old one."""
         config = inputs.config
-        name = config.name or (Path(config.data).stem if config.data else "seed")
+        name = config.name or (short_name(config.data) if config.data else "seed")
         safe = "".join(c if c.isalnum() and c.isascii() else "-" for c in name)[:40].strip("-")
         stamp = time.strftime("%Y%m%d-%H%M")
         run = f"{safe or 'run'}--{model}--{stamp}-{secrets.token_hex(2)}"
@@ -51,7 +55,7 @@ class RunDirectory:
             (path / folder).mkdir()
         directory.write_json("config.json", config.model_dump(mode="json"))
         directory._keep_inputs(inputs)
-        directory._link_latest()
+        link_to(path.parent / LATEST, path.name)
         return directory
 
     @classmethod
@@ -60,35 +64,19 @@ class RunDirectory:
 
         Raises UsageError if there is none, or more than one.
         """
-        if not ref.strip():
-            raise UsageError("--resume '' names no run; give a name, a path, or latest")
-        for path in (Path(ref), runs_dir / ref):
-            if (path / "config.json").is_file():
-                return cls(path.resolve())
-        names = [
-            p.name
-            for p in runs_dir.glob("*")
-            if not p.is_symlink() and (p / "config.json").is_file()
-        ]
-        found = sorted(name for name in names if ref in name)
-        if len(found) != 1:
-            what = "no run" if not found else f"{len(found)} runs ({', '.join(found[:3])}, …)"
-            raise UsageError(f"{what} called {ref!r} in {runs_dir}/; see: ls {runs_dir}")
-        return cls(runs_dir / found[0])
+        return cls(find_run(runs_dir, ref))
 
     def discard(self) -> None:
-        """Remove a run that never started, and the link to it."""
+        """Remove a run that never started; ``latest`` links to the one before it again."""
         shutil.rmtree(self.path, ignore_errors=True)
-        latest = self.path.parent / "latest"
-        if latest.is_symlink() and not latest.exists():
-            latest.unlink(missing_ok=True)
+        mend_latest(self.path.parent)
 
     def attempt_logs(self) -> Path:
         """A new folder ``logs/attempt_N`` for this process's children; logs/latest links to it."""
         number = 1 + sum(1 for _ in (self.path / "logs").glob("attempt_*"))
         folder = self.path / "logs" / f"attempt_{number}"
         folder.mkdir(parents=True, exist_ok=True)
-        _link(self.path / "logs" / "latest", folder.name)
+        link_to(self.path / "logs" / "latest", folder.name)
         return folder
 
     def write_json(self, name: str, value: Any) -> None:
@@ -211,16 +199,16 @@ class RunDirectory:
         kept = {}
         for role, source in inputs.files.items():
             copy = self.path / "inputs" / f"{role}{source.suffix}"
-            shutil.copyfile(source, copy)
+            if source.content is None:
+                shutil.copyfile(source.source, copy)
+            else:
+                copy.write_text(source.content, encoding="utf-8")
             kept[role] = {
-                "path": str(source),
+                "path": source.source,
                 "copy": f"inputs/{copy.name}",
                 "sha256": hashlib.sha256(copy.read_bytes()).hexdigest(),
             }
         self.write_json("inputs.json", kept)
-
-    def _link_latest(self) -> None:
-        _link(self.path.parent / "latest", self.path.name)
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -245,11 +233,3 @@ def _told_of_the_disk(path: Path) -> Iterator[None]:
         raise EnvironmentNotReady(
             f"cannot write below {path}: {error.strerror or error}; make room, then resume the run"
         ) from None
-
-
-def _link(link: Path, target: str) -> None:
-    # A file system without links loses only a convenience.
-    with contextlib.suppress(OSError):
-        beside = link.with_name(f".{link.name}.{os.getpid()}")
-        beside.symlink_to(target)
-        beside.replace(link)

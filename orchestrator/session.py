@@ -17,11 +17,13 @@ from orchestrator.embedded import connect
 from orchestrator.engine import Engine, check_rewards, engine
 from orchestrator.inputs import Inputs, prepare
 from orchestrator.interrupts import Interrupts
+from orchestrator.policy_file import policy_document
 from orchestrator.preflight import Models, preflight
 from orchestrator.report.explain import instrument, instrument_metrics
 from orchestrator.report.summary import summary
-from orchestrator.run_directory import RunDirectory
+from orchestrator.run_directory import ENGINE_STATE, RunDirectory
 from orchestrator.run_plan import initial_weights
+from orchestrator.run_state import attended
 from orchestrator.store import Store, decode_weights
 from orchestrator.stored_run import stored_config
 from orchestrator.trackers import Tracker
@@ -31,9 +33,6 @@ from orchestrator.trackers.reporting import reporting
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
 from shared.settings import ORCHESTRATOR_METRICS_PORT, metrics_port
 from shared.tracing import tracer_provider, tracing_wanted
-
-#: Folder beside the runs for the state of embedded servers.
-ENGINE_STATE = ".engine"
 
 
 class Session(NamedTuple):
@@ -76,8 +75,11 @@ def play(
     """
     inputs, models, directory, _ = session
     began = time.monotonic()
-    state = directory.path.parent / ENGINE_STATE / directory.name
-    with _nothing_left_of_a_bad_start(session, state):
+    state = engine_state(directory.path)
+    with (
+        _nothing_left_of_a_bad_start(session, state),
+        attended(directory.path, inputs.steps),
+    ):
         logs = directory.attempt_logs()
         with engine(inputs.config, directory.name, url, state, logs, interrupts) as machine:
             check_rewards(machine, inputs.terms("eval"), inputs.columns)
@@ -91,6 +93,7 @@ def play(
                 ) as store,
             ):
                 first = _restore(store, session)
+                store.describe(policy_document(inputs, store.weights()))
                 machine.dispatcher.clear_stop()
                 started(machine, first)
                 with _listening(session, machine, first, trackers) as (listeners, control):
@@ -108,11 +111,11 @@ def play(
             spent = spending(machine.dispatcher.redis, directory.name)
             found = summary(inputs, outcome, spent, time.monotonic() - began)
             found["instrument"] = instrument(directory, inputs)
-    directory.append_lines(
-        "metrics.jsonl", [{"step": outcome.steps, **instrument_metrics(found["instrument"])}]
-    )
-    directory.write_json("run.json", {"orchestrator": version("concept-grpo"), **found})
-    _forget(state)
+        directory.append_lines(
+            "metrics.jsonl", [{"step": outcome.steps, **instrument_metrics(found["instrument"])}]
+        )
+        directory.write_json("run.json", {"orchestrator": version("concept-grpo"), **found})
+    forget_engine(state)
     return found
 
 
@@ -150,7 +153,12 @@ def _listening(
         yield [*told, called, *trackers(first)], called.control
 
 
-def _forget(state: Path) -> None:
+def engine_state(run: Path) -> Path:
+    """Where the embedded server of a run directory keeps its state."""
+    return run.parent / ENGINE_STATE / run.name
+
+
+def forget_engine(state: Path) -> None:
     """Remove a server's state folder, and the folder of such folders after the last."""
     shutil.rmtree(state, ignore_errors=True)
     with contextlib.suppress(OSError):
@@ -194,5 +202,5 @@ def _nothing_left_of_a_bad_start(session: Session, state: Path) -> Iterator[None
     except (UsageError, EnvironmentNotReady):
         if not session.resumed and not (session.directory.path / "metrics.jsonl").exists():
             session.directory.discard()
-            _forget(state)
+            forget_engine(state)
         raise

@@ -154,6 +154,17 @@ class Store:
                 f"the weights of run {self._run} in Redis cannot be read: {error}"
             ) from None
 
+    def describe(self, document: Mapping[str, Any]) -> None:
+        """Keep ``policy.json`` beside the weights, so that they can be used from elsewhere."""
+        self.redis.set(self._keys.policy, json.dumps(document))
+
+    def description(self) -> Any:
+        """What ``describe`` kept, as JSON values; None if there is none."""
+        try:
+            return json.loads(self.redis.get(self._keys.policy) or "null")
+        except (ValueError, ResponseError) as error:
+            raise RunFailed(f"Redis holds no policy of run {self._run}: {error}") from None
+
     def begin(self, weights: Weights, next_step: int) -> None:
         """Write the first weights of a run."""
         self._write(weights, next_step, expected=-1, report=None)

@@ -5,6 +5,7 @@ and probabilities are those of the moment of acting; that is checked against the
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from orchestrator import policy
 from orchestrator.config import RunConfig
 from orchestrator.inputs import Inputs, prepare
+from orchestrator.policy_file import policy_document
 from orchestrator.rollouts import Action, Example, Group, Params, Rollout, Weights
 from orchestrator.run_directory import RunDirectory
 from orchestrator.run_plan import initial_weights
@@ -88,16 +90,27 @@ def _not_a_run(directory: RunDirectory, error: Exception) -> UsageError:
 def stored_run(directory: RunDirectory) -> StoredRun:
     """Read a run back. Raises UsageError if a step is missing or a file is not what a run wrote."""
     inputs = prepare(stored_config(directory))
+    newest = _newest(directory)
+    return StoredRun(
+        directory, inputs, stored_batches(directory, inputs), initial_weights(inputs), newest
+    )
+
+
+def unfinished_policy(folder: Path) -> dict[str, Any]:
+    """``policy.json`` of a run that was interrupted, after its last step.
+
+    Raises UsageError if no step has been finished.
+    """
+    directory = RunDirectory(folder)
+    newest = _newest(directory)
+    return policy_document(prepare(stored_config(directory)), newest)
+
+
+def _newest(directory: RunDirectory) -> Weights:
     newest = directory.newest_checkpoint()
     if newest is None:
         raise UsageError(f"{directory.path}: no step has been finished, there is nothing to read")
-    return StoredRun(
-        directory,
-        inputs,
-        stored_batches(directory, inputs),
-        initial_weights(inputs),
-        decode_weights(newest[1]["weights"]),
-    )
+    return decode_weights(newest[1]["weights"])
 
 
 def stored_batches(

@@ -15,20 +15,26 @@ def read_text(path: Path, suffixes: Sequence[str]) -> str:
     UsageError: missing, a directory, unreadable, a suffix not in ``suffixes``, not UTF-8, empty,
     NUL bytes.
     """
-    _check_regular_file(path, suffixes)
+    check_regular_file(path, suffixes)
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(
             f"{path}: cannot be read: {error.strerror}. Check its permissions."
         ) from error
+    return decoded(content, path)
+
+
+def decoded(content: bytes, path: Path) -> str:
+    """The text of ``content``, as of a file called ``path``. UsageError as ``read_text``."""
     text = _decode(content, path).replace("\r\n", "\n")
     if not text.strip():
         raise UsageError(f"{path}: the file is empty. Fill it, or name another file.")
     return text
 
 
-def _check_regular_file(path: Path, suffixes: Sequence[str]) -> None:
+def check_regular_file(path: Path, suffixes: Sequence[str]) -> None:
+    """UsageError: missing, a directory, a pipe, or a suffix not in ``suffixes``."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:

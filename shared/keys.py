@@ -52,6 +52,11 @@ class RunKeys:
         return self._key("lease", step, group, role)
 
     @property
+    def everything(self) -> str:
+        """Pattern of all keys of the run."""
+        return self._key() + "*"
+
+    @property
     def events(self) -> str:
         """Stream: one entry per finished slot, in the order of finishing."""
         return self._key("events")
@@ -70,6 +75,12 @@ class RunKeys:
     def weights(self) -> str:
         """Hash: version -> weights, the last few versions."""
         return self._key("weights")
+
+    @property
+    def policy(self) -> str:
+        """String: ``policy.json`` as the run had it when it was started or resumed. Its content is
+        that of every version; its logits are not."""
+        return self._key("policy")
 
     @property
     def faults(self) -> str:

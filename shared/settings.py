@@ -52,8 +52,8 @@ def openrouter_api_key() -> str | None:
     return checked_api_key(os.environ.get(OPENROUTER_API_KEY))
 
 
-def checked_api_key(raw: str | None) -> str | None:
-    """The key without blanks around it; None if nothing is left.
+def checked_api_key(raw: str | None, where: str = OPENROUTER_API_KEY) -> str | None:
+    """The key without blanks around it, from the variable ``where``; None if nothing is left.
 
     Raises UsageError, which does not quote it, unless it is printable ASCII without spaces: a
     client would put the whole header into its own error.
@@ -61,7 +61,7 @@ def checked_api_key(raw: str | None) -> str | None:
     key = (raw or "").strip()
     if not re.fullmatch(r"[!-~]*", key):
         raise UsageError(
-            f"{OPENROUTER_API_KEY} holds a space, a line break or a character that is not ASCII; "
+            f"{where} holds a space, a line break or a character that is not ASCII; "
             "copy the key again, and nothing but the key"
         )
     return key or None
@@ -69,8 +69,12 @@ def checked_api_key(raw: str | None) -> str | None:
 
 def openrouter_model() -> str:
     """The model of ``OPENROUTER_MODEL``, if an endpoint or key is set beside it; else empty."""
-    reachable = os.environ.get(OPENROUTER_API_KEY) or os.environ.get(OPENROUTER_BASE_URL)
-    return os.environ.get(OPENROUTER_MODEL, "").strip() if reachable else ""
+    return os.environ.get(OPENROUTER_MODEL, "").strip() if endpoint_given() else ""
+
+
+def endpoint_given() -> bool:
+    """Whether a key is set, or an endpoint that may need none."""
+    return bool(os.environ.get(OPENROUTER_API_KEY) or os.environ.get(OPENROUTER_BASE_URL))
 
 
 def openrouter_base_url() -> str:
@@ -82,25 +86,25 @@ def openrouter_base_url() -> str:
     return checked_base_url(url) if url else _OPENROUTER
 
 
-def checked_base_url(url: str) -> str:
-    """``url`` without a slash at its end; UsageError if requests cannot be sent below it."""
+def checked_base_url(url: str, where: str = OPENROUTER_BASE_URL) -> str:
+    """``url`` without a slash at its end; UsageError naming ``where`` if requests cannot be sent
+    below it."""
     example = f"write it like {_OPENROUTER} or http://127.0.0.1:8080/v1"
     try:
         parts = urlsplit(url)
         complete = parts.scheme in {"http", "https"} and bool(parts.hostname)
         _ = parts.port
     except ValueError:
-        raise UsageError(f"{OPENROUTER_BASE_URL} is no address; {example}") from None
+        raise UsageError(f"{where} is no address; {example}") from None
     if "@" in parts.netloc:
         raise UsageError(
-            f"{OPENROUTER_BASE_URL} holds a user or password; {example}, and put the key into "
+            f"{where} holds a user or password; {example}, and put the key into "
             f"{OPENROUTER_API_KEY}"
         )
     if not complete or parts.query or parts.fragment or not re.fullmatch(r"[!-~]+", url):
         shown = urlunsplit(parts._replace(query="", fragment=""))
         raise UsageError(
-            f"{OPENROUTER_BASE_URL} {shown!r} is no address that requests can be sent below; "
-            f"{example}"
+            f"{where} {shown!r} is no address that requests can be sent below; {example}"
         )
     return url.rstrip("/")
 

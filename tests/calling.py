@@ -12,13 +12,14 @@ from redis.asyncio import Redis as AsyncRedis
 from orchestrator.budget import Spending, spending
 from orchestrator.standin import DEFAULT_KEY, Running
 from shared.messages import ChatMessage, Limits, Price, Sampling
+from shared.wire.client import ChatClient
+from shared.wire.requests import chat_body
 from tests.standin_calls import MODEL
 from worker.calls import Ask, Caller, Role
 from worker.governor import Governor
 from worker.governor.keys import AccountKeys, LedgerKeys
+from worker.scripting import Scripting
 from worker.slots import GroupTask, Held
-from worker.wire.client import ChatClient
-from worker.wire.requests import chat_body
 
 ACCOUNT = "test"
 #: What the stand-in's plain models cost.
@@ -38,7 +39,7 @@ GOOD = json.dumps(PLAIN | {"usage": PLAIN["usage"] | {"cost": 6e-06}}).encode()
 async def calling(redis_url: str, base_url: str) -> AsyncIterator[Caller]:
     """One process's caller, with connections of its own."""
     redis = AsyncRedis.from_url(redis_url, decode_responses=True, socket_timeout=10)
-    governor, client = Governor(redis, ACCOUNT), ChatClient(base_url, DEFAULT_KEY)
+    governor, client = Governor(redis, Scripting(redis), ACCOUNT), ChatClient(base_url, DEFAULT_KEY)
     try:
         yield Caller(redis, governor, client)
     finally:

@@ -15,6 +15,7 @@ from redis import Redis
 from orchestrator.dispatch import Dispatcher
 from orchestrator.embedded import Embedded, connect
 from shared.errors import EnvironmentNotReady
+from tests.commanding import Command
 from tests.running import SMALL, Ended, orchestrator
 from tests.working import Worker, dispatching, keys_of, worker_process
 
@@ -89,3 +90,14 @@ def empty_redis(empty_url: str) -> Iterator[Redis]:
 def workplace(tmp_path: Path) -> Path:
     """An empty folder to run commands in."""
     return tmp_path
+
+
+@pytest.fixture
+def command(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """``orchestrator`` in this process, in an empty folder."""
+    monkeypatch.chdir(workplace)
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    return Command(monkeypatch, capsys)

@@ -14,6 +14,7 @@ from shared.keys import RunKeys
 from shared.messages import Limits
 from tests.running import ROOT
 from worker.governor import Governor, Settlement, Ticket
+from worker.scripting import Scripting
 
 RUN = "lime"
 FINE = Settlement(0, 0, "no", None, False, None)
@@ -70,7 +71,7 @@ async def fleet(url: str, size: int) -> AsyncIterator[Fleet]:
     """``size`` governors of one account on an empty database."""
     clients = [Redis.from_url(url, decode_responses=True) for _ in range(size + 1)]
     await clients[-1].flushdb()
-    governors = [Governor(client, "test") for client in clients[:size]]
+    governors = [Governor(client, Scripting(client), "test") for client in clients[:size]]
     try:
         yield Fleet(governors, clients[-1])
     finally:

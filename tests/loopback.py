@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
@@ -44,15 +45,17 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def serving(behave: Behave) -> AsyncIterator[Server]:
+async def serving(behave: Behave, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     server = Server(behave)
     running: set[asyncio.Task[None]] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         running.add(asyncio.create_task(server.serve(reader, writer)))
 
-    listener = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=1024)
-    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/api/v1"
+    listener = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=1024, ssl=tls)
+    server.url = (
+        f"http{'s' if tls else ''}://127.0.0.1:{listener.sockets[0].getsockname()[1]}/api/v1"
+    )
     try:
         yield server
     finally:

@@ -1,6 +1,7 @@
 """``python -m worker``: one worker process."""
 
 import gc
+import json
 import logging
 import sys
 
@@ -43,7 +44,10 @@ from worker.tasks import build_app, default_name
     is_flag=True,
     help="Do not work: exit 0 if a worker of this host has a fresh heartbeat, else 1.",
 )
-def main(groups: int, name: str | None, queues: str, lease_s: float, healthy: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Say on stdout who works, as a JSON line.")
+def main(
+    groups: int, name: str | None, queues: str, lease_s: float, healthy: bool, as_json: bool
+) -> None:
     """Take groups from the queues of the Redis server at REDIS_URL, generate and score them."""
     if healthy:
         sys.exit(0 if _heartbeat_of_this_host() else 1)
@@ -65,9 +69,12 @@ def main(groups: int, name: str | None, queues: str, lease_s: float, healthy: bo
     except ConceptGrpoError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    click.echo(
-        f"worker {name}: {groups} groups at a time from {redacted(redis_url() or '')}", err=True
-    )
+    server = redacted(redis_url() or "")
+    if as_json:
+        card = {"worker": name, "groups": groups, "queues": chosen, "redis": server}
+        click.echo(json.dumps(card))
+    else:
+        click.echo(f"worker {name}: {groups} groups at a time from {server}", err=True)
     app.worker_main([
         "--quiet", "worker", "--pool=threads", f"--concurrency={groups}", f"--hostname={name}@%h",
         f"--queues={','.join(chosen)}", "--without-gossip", "--without-mingle",

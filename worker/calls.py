@@ -7,36 +7,31 @@ committed by the script that settles it, so that a paid answer is not lost betwe
 
 import asyncio
 import math
-import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from redis.asyncio import Redis
 
 from shared.keys import RunKeys
-from shared.messages import FailureKind, Limits, Price, Sampling
+from shared.messages import FailureKind, Limits, Sampling
+from shared.wire.answers import same_model
+from shared.wire.client import ChatClient
+from shared.wire.faults import BLOCK_FAULTS, BLOCKS_BEFORE_STOP, BREAKER_FAULTS
+from shared.wire.money import NANO, bill, ceiling_nusd, prompt_tokens
+from shared.wire.verdicts import Answer, Classified, Scope, Verdict
+from shared.wire.waits import backoff_s
 from worker.failures import ProviderFailure
 from worker.governor import Governor, OutOfTime, Settlement, Stopped, Ticket
 from worker.slots import Commit, Held
 from worker.watching import EndedCall, Watches
-from worker.wire.answers import same_model
-from worker.wire.client import ChatClient
-from worker.wire.faults import BLOCK_FAULTS, BLOCKS_BEFORE_STOP, BREAKER_FAULTS
-from worker.wire.verdicts import Answer, Billed, Classified, Scope, Verdict
 
 Role = Literal["generate", "judge", "eval"]
 
-NANO = 1_000_000_000
 #: The name of no fault.
 FINE = "ok"
 #: Another model answered than was asked: a fallback.
 OTHER_MODEL = "other_model"
-#: Characters of English text per token, low so that estimates are ceilings.
-CHARACTERS_PER_TOKEN = 3
-#: Full jitter: U(0, min(cap, base * 2^n)) seconds before attempt n + 1.
-BACKOFF_BASE_S, BACKOFF_CAP_S = 1.0, 30.0
 #: Seconds that a permit outlives the call's own deadline before its worker counts as dead.
 PERMIT_GRACE_S = 15.0
 
@@ -119,7 +114,7 @@ class Caller:
             if isinstance(outcome, Reply):
                 self._blocks = 0
                 return outcome
-            earlier.append(_cost_usd(last))
+            earlier.append(last.cost_usd)
             await self._stop_if_told(ask, last, left_at)
             if last.verdict is not Verdict.REJECT:
                 await self._wait(ask, last, attempt, deadline - loop.time())
@@ -134,7 +129,8 @@ class Caller:
         found = await self._client.post_chat(ask.body, seconds, fresh=not replay)
         for watch in self._watches:
             watch.called(_ended(ask, now() - began, found))
-        found = await self._priced(ask, found)
+        if ask.sampling.dialect == "openrouter":
+            found = await self._client.priced(found)
         if found.fault != FINE:
             await self._redis.hincrby(RunKeys(ask.run).faults, found.fault, 1)
         return found
@@ -155,23 +151,10 @@ class Caller:
     async def _settle(
         self, ask: Ask, ticket: Ticket, found: Classified, commit: Commit | None
     ) -> None:
-        settlement = _settlement(ask, ticket, found)
+        settlement = _settlement(ask, found)
         tripped = await self._governor.settle(ticket, settlement, commit)
         if tripped:
             await self._governor.stop(ask.run, "breaker", f"{tripped}. Last: {found.message}")
-
-    async def _priced(self, ask: Ask, found: Classified) -> Classified:
-        """With the cost from the endpoint's books, where the answer itself does not name it."""
-        answer = found.answer
-        if answer is None or answer.cost_usd is not None or not answer.generation_id:
-            return found
-        if ask.sampling.dialect != "openrouter":
-            return found
-        cost = await self._client.generation_cost(answer.generation_id)
-        if cost is None:
-            return found
-        billed = Billed.YES if cost > 0 else Billed.NO
-        return replace(found, billed=billed, answer=replace(answer, cost_usd=cost))
 
     async def _reply(
         self, ask: Ask, answer: Answer, attempt: int, earlier: Sequence[float | None]
@@ -217,9 +200,9 @@ class Caller:
             return
         if attempt == ask.sampling.max_attempts:
             return
-        backoff = random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** (attempt - 1)))
+        wait_s = max(found.wait_s or 0.0, backoff_s(attempt))
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(max(found.wait_s or 0.0, backoff), max(0.0, left_s))):
+            async with asyncio.timeout(min(wait_s, max(0.0, left_s))):
                 await self._draining.wait()
 
 
@@ -227,63 +210,32 @@ def _ended(ask: Ask, seconds: float, found: Classified) -> EndedCall:
     return EndedCall(ask.held.task, ask.id, ask.role, ask.sampling.model, seconds, found)
 
 
-def _cost_usd(found: Classified) -> float | None:
-    """What an attempt without a usable answer cost; None if that is not known."""
-    if found.billed is Billed.NO:
-        return 0.0
-    return found.answer.cost_usd if found.answer is not None else None
-
-
-def prompt_tokens(body: bytes) -> int:
-    """An upper estimate of the tokens of a request."""
-    return len(body) // CHARACTERS_PER_TOKEN + 1
-
-
-def cost_nusd(price: Price | None, prompt: int, completion: int) -> int:
-    """What so many tokens cost, in 1e-9 USD, rounded up; 0 if the price is unknown."""
-    if price is None:
-        return 0
-    dollars = price.prompt_usd * prompt + price.completion_usd * completion + price.request_usd
-    return int(-(-dollars * NANO // 1))
-
-
 def _ticket(ask: Ask, attempt: int) -> Ticket:
-    prompt = prompt_tokens(ask.body)
     return Ticket(
         call=f"{ask.id}/{attempt}",
         run=ask.run,
         model=ask.sampling.model,
         role=ask.role,
-        tokens=prompt + ask.sampling.max_tokens,
-        ceiling_nusd=cost_nusd(ask.sampling.price, prompt, ask.sampling.max_tokens),
+        tokens=prompt_tokens(ask.body) + ask.sampling.max_tokens,
+        ceiling_nusd=ceiling_nusd(ask.body, ask.sampling),
         lifetime_s=ask.sampling.request_timeout_s + PERMIT_GRACE_S,
         lease=ask.held.lease,
         holder=ask.held.holder,
     )
 
 
-def _settlement(ask: Ask, ticket: Ticket, found: Classified) -> Settlement:
+def _settlement(ask: Ask, found: Classified) -> Settlement:
     """How the money and the breaker see an answer."""
-    answer = found.answer
-    if found.verdict is Verdict.COMPLETION:
-        fault = None
-    else:
-        fault = found.fault if found.fault in BREAKER_FAULTS else ""
-    if found.billed is Billed.NO:
-        return Settlement(0, 0, "no", 0, found.throttled, fault)
-    lost = found.billed is Billed.PERHAPS and found.verdict is not Verdict.COMPLETION
-    if lost or answer is None:
-        return _perhaps(ticket)._replace(throttled=found.throttled, fault=fault)
-    prompt = answer.prompt_tokens
-    completion = answer.completion_tokens
-    estimate = cost_nusd(
-        ask.sampling.price,
-        prompt_tokens(ask.body) if prompt is None else prompt,
-        len(answer.text) // CHARACTERS_PER_TOKEN + 1 if completion is None else completion,
+    due = bill(found, ask.body, ask.sampling)
+    fault = found.fault if found.fault in BREAKER_FAULTS else ""
+    return Settlement(
+        due.cost_nusd,
+        due.estimate_nusd,
+        due.billed.value,
+        due.tokens,
+        found.throttled,
+        None if found.verdict is Verdict.COMPLETION else fault,
     )
-    cost = None if answer.cost_usd is None else round(answer.cost_usd * NANO)
-    tokens = None if prompt is None or completion is None else prompt + completion
-    return Settlement(cost, estimate, "yes", tokens, found.throttled, fault)
 
 
 def _perhaps(ticket: Ticket) -> Settlement:

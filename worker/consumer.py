@@ -5,7 +5,9 @@ from typing import Any
 from celery.worker.consumer import Consumer
 
 #: Seconds between two messages about tasks; a message carries all events since the last one.
-EVENTS_S = 0.2
+EVENTS_S = 0.5
+#: Events that one message carries at most.
+MOST_EVENTS = 1000
 
 
 #: The consumer of this process, once Celery has made it.
@@ -17,15 +19,20 @@ class CalmConsumer(Consumer):
 
     #: Missing in Celery's stubs.
     event_dispatcher: Any
+    _repeating: Any = None
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         consumers.append(self)
 
     def register_with_event_loop(self, hub: Any) -> None:
-        """Also send what has gathered, every ``EVENTS_S`` seconds."""
+        """Also send what has gathered, every ``EVENTS_S`` seconds; called at each connection."""
         super().register_with_event_loop(hub)
-        hub.call_repeatedly(EVENTS_S, self._send_events)
+        if self.event_dispatcher is not None:
+            self.event_dispatcher.buffer_limit = MOST_EVENTS
+        if self._repeating is not None:
+            self._repeating.cancel()
+        self._repeating = hub.call_repeatedly(EVENTS_S, self._send_events)
 
     def on_send_event_buffered(self) -> Any:
         """Nothing: the next message takes it along."""

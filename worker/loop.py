@@ -20,15 +20,16 @@ from shared.keys import HEARTBEAT_S, LEASE_TTL_S, WORKERS, account_of
 from shared.messages import WorkerCard
 from shared.patience import patient_async
 from shared.settings import openrouter_api_key, openrouter_base_url
+from shared.wire.client import ChatClient
 from worker.calls import Caller
 from worker.connection import PackedConnection
 from worker.governor import Governor
 from worker.progress import TaskProgress
 from worker.providers import providers
 from worker.providers.base import Provider
+from worker.scripting import Scripting
 from worker.slots import Slots, lua
 from worker.watching import Watch
-from worker.wire.client import ChatClient
 
 Result = TypeVar("Result")
 log = logging.getLogger(__name__)
@@ -69,7 +70,8 @@ class WorkerLoop:
         self.progress = TaskProgress(self.redis)
         #: Told of every call.
         self.watches: list[Watch] = []
-        self.slots = Slots(self.redis, name, lease_s)
+        self._scripting = Scripting(self.redis)
+        self.slots = Slots(self._scripting, name, lease_s)
         #: A lease is renewed four times before it would expire.
         self._heartbeat_s = min(HEARTBEAT_S, lease_s / 4)
         self._sign = self.redis.register_script(lua("beat"))
@@ -91,7 +93,7 @@ class WorkerLoop:
         # On the loop, where the client's connections live.
         url = openrouter_base_url()
         self._client = ChatClient(url, openrouter_api_key())
-        self._governor = Governor(self.redis, account_of(url))
+        self._governor = Governor(self.redis, self._scripting, account_of(url))
         self.caller = Caller(self.redis, self._governor, self._client, self.watches)
         self.providers = providers(self.caller)
 

@@ -7,14 +7,13 @@ second changes nothing. What a call was paid for is committed by the script that
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any, NamedTuple, cast
-
-from redis.asyncio import Redis
+from typing import NamedTuple
 
 from shared.keys import JOB_TTL_S, LEASE_TTL_S, Role, RunKeys, slot_field
 from shared.messages import Message
+from worker.scripting import Scripting
 
 _tokens = itertools.count()
 
@@ -74,16 +73,15 @@ class Held(NamedTuple):
 class Slots:
     """Leases and results, for all groups of one worker process. Lives on the worker's loop."""
 
-    def __init__(self, redis: Redis, worker: str, lease_s: float = LEASE_TTL_S) -> None:
+    def __init__(self, scripting: Scripting, worker: str, lease_s: float = LEASE_TTL_S) -> None:
         """``lease_s``: how long a lease outlives its last renewal."""
-        self._redis = redis
         self._worker = worker
         self._lease_ms = int(lease_s * 1000)
         self._held: dict[str, str] = {}
-        self._begin = redis.register_script(lua("begin"))
-        self._commit = redis.register_script(lua("commit") + "return commit(1, 1)")
-        self._renew = redis.register_script(lua("renew"))
-        self._release = redis.register_script(lua("release"))
+        self._begin = scripting.script(lua("begin"))
+        self._commit = scripting.script(lua("commit") + "return commit(1, 1)")
+        self._renew = scripting.script(lua("renew"))
+        self._release = scripting.script(lua("release"))
 
     async def begin(self, task: GroupTask) -> Held | None:
         """Take the group; None if its job is gone or another worker has it in hand."""
@@ -128,7 +126,7 @@ class Slots:
         renewals = [
             self._renew(keys=[lease], args=[holder, self._lease_ms]) for lease, holder in held
         ]
-        await asyncio.gather(*(cast(Awaitable[Any], renewal) for renewal in renewals))
+        await asyncio.gather(*renewals)
 
 
 def entry(result: Message) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from shared.wire.verdicts import Classified
 from worker.slots import GroupTask
-from worker.wire.verdicts import Classified
 
 
 class EndedCall(NamedTuple):

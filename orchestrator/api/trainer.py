@@ -136,7 +136,7 @@ class TrainingManager:
         if not prompts:
             domains = ", ".join(self.module.learner.inputs.domains)
             raise UsageError(
-                f"{dataset.path}: none of the {len(lost)} prompts matches a domain ({domains});"
+                f"{dataset.name}: none of the {len(lost)} prompts matches a domain ({domains});"
                 " give them a 'domain', or the model a domain with add_domain"
             )
         return prompts, lost
@@ -227,7 +227,7 @@ def _sizes(group_size: int, batch_size: int) -> RunConfig:
 
 def _load(training_data: TrainingData) -> data.Dataset:
     if isinstance(training_data, str | Path):
-        return data.load(Path(training_data))
+        return data.load(training_data)
     if not isinstance(training_data, Sequence):
         raise UsageError(f"training_data must be a list or a path, found {short(training_data)}")
     return data.from_records(training_data, "training_data")

@@ -1,4 +1,4 @@
-"""The command line: one file per command family, heavy imports inside the commands."""
+"""The command line: one file per command family, loaded when its command is used."""
 
 import gc
 import os
@@ -6,28 +6,26 @@ import sys
 
 import click
 
-from orchestrator.cli.explain import explain
-from orchestrator.cli.money import doctor, estimate
-from orchestrator.cli.replay import replay
-from orchestrator.cli.run import run
-from orchestrator.cli.services import flower, worker
-from orchestrator.cli.standin import demo_openrouter
+from orchestrator.cli.commands import SECTIONS
+from orchestrator.cli.lazy import LazyGroup
 from shared.errors import ConceptGrpoError
 
 
 @click.group(
+    cls=LazyGroup,
+    sections=SECTIONS,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with: orchestrator run   (needs no key, no server; takes some seconds)",
 )
 @click.version_option(
     package_name="concept-grpo", prog_name="orchestrator", message="%(prog)s %(version)s"
 )
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Reinforcement learning for prompts: learn what to ask a hosted LLM for, by GRPO."""
-
-
-for command in (run, estimate, doctor, explain, replay, worker, flower, demo_openrouter):
-    cli.add_command(command)
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main() -> None:

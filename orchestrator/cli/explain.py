@@ -1,13 +1,14 @@
 """``orchestrator explain``: what a run has learnt, from its own rollouts."""
 
 import json
-from pathlib import Path
 
 import click
 
+from orchestrator.cli.run_argument import RUNS_DIR, RunName
+
 
 @click.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", type=RunName(), metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 @click.option("--card", "as_card", is_flag=True, help="As a policy card in Markdown.")
 @click.option("--all", "show_all", is_flag=True, help="Features without a clear effect too.")
@@ -24,7 +25,7 @@ def explain(run: str, as_json: bool, as_card: bool, show_all: bool) -> None:
 
     if as_json and as_card:
         raise UsageError("--json and --card: choose one")
-    found = explanation(stored_run(RunDirectory.find(Path("runs"), run)))
+    found = explanation(stored_run(RunDirectory.find(RUNS_DIR, run)))
     if as_json:
         click.echo(json.dumps(found))
         return

@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.options import resolve_options, settings_options
+from orchestrator.cli.options import SECTIONS, resolve_options, settings_options
+from orchestrator.cli.sections import SectionedCommand
 
 
-@click.command()
+@click.command(cls=SectionedCommand, sections={**SECTIONS, "This look": ()})
 @settings_options
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def estimate(as_json: bool, **options: Any) -> None:
@@ -28,9 +29,11 @@ def estimate(as_json: bool, **options: Any) -> None:
         click.echo(line)
 
 
-@click.command()
+@click.command(cls=SectionedCommand, sections={**SECTIONS, "This look": ()})
 @settings_options
-@click.option("--redis", "url", help="Redis server  [default: REDIS_URL, else embedded]")
+@click.option(
+    "--redis", "url", metavar="URL", help="Redis server  [default: REDIS_URL, else embedded]"
+)
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def doctor(url: str | None, as_json: bool, **options: Any) -> None:
     """Check everything a run needs, a line each, with what to do. Exit 3 if anything fails."""

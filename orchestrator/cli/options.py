@@ -19,19 +19,45 @@ KEYS = {
     "steps": "max_steps",
 }
 
+#: Headings of the flags that describe a run.
+SECTIONS = {
+    "Data and models": ("data", "heldout", "domain", "model", "judge", "budget"),
+    "Training": ("steps", "seed", "workers", "name", "report_to", "settings"),
+}
+
 _OPTIONS = (
     click.argument("configs", nargs=-1, type=click.Path(path_type=Path), metavar="[CONFIG]…"),
-    click.option("--data", help="Training data: .json, .jsonl or .csv  [default: the examples]"),
-    click.option("--heldout", help="Held-out data  [default: a share of the training data]"),
-    click.option("--domain", multiple=True, help="Domain file or built-in name; repeatable."),
-    click.option("--model", help="Model that writes  [default: the template engine]"),
-    click.option("--judge", multiple=True, help="Model that judges; repeatable."),
-    click.option("--steps", type=int, help="Updates of the policy."),
+    click.option(
+        "--data",
+        metavar="DATA",
+        help="File, hf://OWNER/NAME/SPLIT, or - for stdin  [default: examples]",
+    ),
+    click.option(
+        "--heldout", metavar="DATA", help="The same, held out  [default: a share of data]"
+    ),
+    click.option(
+        "--domain",
+        multiple=True,
+        metavar="DOMAIN",
+        help="Domain file or built-in name; repeatable.",
+    ),
+    click.option(
+        "--model", metavar="MODEL", help="Model that writes  [default: the template engine]"
+    ),
+    click.option("--judge", multiple=True, metavar="MODEL", help="Model that judges; repeatable."),
+    click.option("--steps", type=int, metavar="N", help="Updates of the policy."),
     click.option("--budget", type=float, metavar="USD", help="Dollars that the run may spend."),
-    click.option("--name", help="First part of the run's name."),
-    click.option("--seed", type=int, help="Seed of everything random."),
-    click.option("--workers", type=int, help="Worker processes of the embedded engine."),
-    click.option("--report-to", multiple=True, help="tensorboard, wandb, mlflow or trackio."),
+    click.option("--name", metavar="NAME", help="First part of the run's name."),
+    click.option("--seed", type=int, metavar="N", help="Seed of everything random."),
+    click.option(
+        "--workers", type=int, metavar="N", help="Worker processes of the embedded engine."
+    ),
+    click.option(
+        "--report-to",
+        multiple=True,
+        metavar="SERVICE",
+        help="tensorboard, wandb, mlflow or trackio; repeatable.",
+    ),
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any knob."),
 )
 

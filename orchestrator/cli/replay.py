@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.options import shown_path
+from orchestrator.cli.run_argument import RUNS_DIR, RunName
 
 if TYPE_CHECKING:
     from orchestrator.replayed_run import Replay, Value
 
 
 @click.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", type=RunName(), metavar="RUN")
 @click.option(
     "--set",
     "settings",
@@ -39,7 +40,7 @@ def replay(
     greedy: bool,
     as_json: bool,
 ) -> None:
-    """Train again from a run's rollouts with other reward weights or another update: $0, no call.
+    """Train again from a run's rollouts, with another reward or update: $0.
 
     RUN is a name, a part of one, a path, or "latest". The new policy is a run directory of its own.
     """
@@ -51,7 +52,7 @@ def replay(
 
     if output is not None and policy is not None:
         raise UsageError("-o and --policy: with --policy nothing is trained; leave -o away")
-    again = train_again(stored_run(RunDirectory.find(Path("runs"), run)), settings)
+    again = train_again(stored_run(RunDirectory.find(RUNS_DIR, run)), settings)
     if policy is not None:
         _judge(again, value_of(again, policy, greedy), as_json)
         return

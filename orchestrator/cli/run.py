@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from orchestrator.cli.options import given, resolve_options, settings_options, shown_path
+from orchestrator.cli.options import (
+    SECTIONS,
+    given,
+    resolve_options,
+    settings_options,
+    shown_path,
+)
+from orchestrator.cli.run_argument import RUNS_DIR, RunName
+from orchestrator.cli.sections import SectionedCommand
 
 if TYPE_CHECKING:
     from orchestrator.config_files import Resolved
@@ -31,10 +39,18 @@ class Shown(NamedTuple):
     told: bool = False
 
 
-@click.command()
+@click.command(cls=SectionedCommand, sections={**SECTIONS, "This start": ()})
 @settings_options
-@click.option("--redis", "url", help="Redis server  [default: REDIS_URL, else embedded]")
-@click.option("--resume", "ref", metavar="RUN", help='Go on with a run: name, path or "latest".')
+@click.option(
+    "--redis", "url", metavar="URL", help="Redis server  [default: REDIS_URL, else embedded]"
+)
+@click.option(
+    "--resume",
+    "ref",
+    type=RunName(),
+    metavar="RUN",
+    help='Go on with a run: name, path or "latest".',
+)
 @click.option("--dry-run", is_flag=True, help="Check everything, show every knob, start nothing.")
 @click.option("--yes", is_flag=True, help="Start without asking, also where it costs.")
 @click.option("--json", "as_json", is_flag=True, help="Results as JSON lines on stdout.")
@@ -69,7 +85,7 @@ def run(
     shown = Shown(as_json, no_live, flower)
     if ref is not None:
         _refuse_beside_resume({**options, "dry-run": dry_run or None})
-        _play(resume(Path("runs"), ref, options["budget"]), server, shown)
+        _play(resume(RUNS_DIR, ref, options["budget"]), server, shown)
         return
     resolved = resolve_options(options)
     if dry_run:
@@ -214,7 +230,7 @@ def _say_stopped(session: "Session", reason: str, as_json: bool) -> None:
 def _reference(session: "Session") -> str:
     """What --resume finds the run by, from the folder where this process was started."""
     directory = session.directory
-    if directory.path.parent.resolve() == Path("runs").resolve():
+    if directory.path.parent.resolve() == RUNS_DIR.resolve():
         return directory.name
     return shlex.quote(shown_path(directory.path))
 

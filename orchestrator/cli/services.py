@@ -1,5 +1,6 @@
 """``orchestrator worker`` and ``orchestrator flower``: the long-running processes beside a run."""
 
+import json
 import os
 import sys
 
@@ -26,6 +27,7 @@ import click
 @click.option(
     "--metrics-port", metavar="PORT", help="Serve Prometheus metrics  [WORKER_METRICS_PORT]"
 )
+@click.option("--json", "as_json", is_flag=True, help="Say on stdout who works, as a JSON line.")
 def worker(
     groups: int | None,
     name: str | None,
@@ -33,6 +35,7 @@ def worker(
     lease_s: float | None,
     url: str | None,
     metrics_port: str | None,
+    as_json: bool,
 ) -> None:
     """Work for the runs of a Redis server, until stopped."""
     from shared.settings import REDIS_URL, WORKER_METRICS_PORT, checked_redis_url
@@ -43,6 +46,7 @@ def worker(
         os.environ[WORKER_METRICS_PORT] = metrics_port
     options = {"--groups": groups, "--name": name, "--queues": queues, "--lease-s": lease_s}
     given = [word for key, value in options.items() if value for word in (key, str(value))]
+    given += ["--json"] if as_json else []
     # The worker package is started by name: the two sides do not import each other.
     os.execv(sys.executable, [sys.executable, "-m", "worker", *given])
 
@@ -51,7 +55,8 @@ def worker(
 @click.option("--redis", "url", default=None, help="Redis server  [default: REDIS_URL]")
 @click.option("--address", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", default=5555, show_default=True, type=click.IntRange(1, 65535))
-def flower(url: str | None, address: str, port: int) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Say on stdout where it is, as a JSON line.")
+def flower(url: str | None, address: str, port: int, as_json: bool) -> None:
     """Watch the workers of a Redis server in the browser, behind a password.
 
     The login is FLOWER_BASIC_AUTH=user:password, or a new one that is printed. To watch a run on
@@ -71,5 +76,9 @@ def flower(url: str | None, address: str, port: int) -> None:
     check_server(server)
     process = flower_process(server, address, port)
     shown = "as in FLOWER_BASIC_AUTH" if os.environ.get(BASIC_AUTH) else process.login
-    click.echo(f"flower   {process.address}   login {shown}", err=True)
+    if as_json:
+        click.echo(json.dumps({"address": process.address, "login": shown}))
+    else:
+        click.echo(f"flower   {process.address}   login {shown}", err=True)
+    sys.stdout.flush()
     os.execve(sys.executable, process.command, {**os.environ, **process.environment})

@@ -1,5 +1,6 @@
 """``orchestrator demo-openrouter``: the stand-in for OpenRouter, until it is stopped."""
 
+import json
 import signal
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--fault-rate", type=float, metavar="R", help="A mixture of all kinds.")
 @click.option("--credit", metavar="USD", help="What the account may spend.")
 @click.option("--no-key", is_flag=True, help="Ask for no key.")
+@click.option("--json", "as_json", is_flag=True, help="The variables, and the bill, as JSON lines.")
 def demo_openrouter(port: int, faults: tuple[str, ...], **options: Any) -> None:
     """Stand in for OpenRouter on this machine: no key, no network, no money.
 
@@ -41,14 +43,14 @@ def demo_openrouter(port: int, faults: tuple[str, ...], **options: Any) -> None:
     settings = _settings(options)
     orders = Orders(rates=_rates(faults, options["fault_rate"]))
     try:
-        asyncio.run(_serve(settings, orders, port))
+        asyncio.run(_serve(settings, orders, port, options["as_json"]))
     except OSError as error:
         raise EnvironmentNotReady(
             f"cannot listen on 127.0.0.1:{port}: {error.strerror}; --port 0 takes a free one"
         ) from error
 
 
-async def _serve(settings: "Settings", orders: "Orders", port: int) -> None:
+async def _serve(settings: "Settings", orders: "Orders", port: int, as_json: bool) -> None:
     import asyncio
 
     from orchestrator.standin.server import serving
@@ -59,12 +61,19 @@ async def _serve(settings: "Settings", orders: "Orders", port: int) -> None:
         loop.add_signal_handler(number, stop.set)
     async with serving(settings, port) as server:
         server.desk.memory.plan.take(orders)
-        click.echo(f"export OPENROUTER_BASE_URL={server.base_url}")
-        click.echo(f"export OPENROUTER_API_KEY={settings.key or 'none-needed'}")
+        variables = {
+            "OPENROUTER_BASE_URL": server.base_url,
+            "OPENROUTER_API_KEY": settings.key or "none-needed",
+        }
+        exports = (f"export {name}={value}" for name, value in variables.items())
+        for line in [json.dumps(variables)] if as_json else exports:
+            click.echo(line)
         control = server.base_url.replace("/api/v1", "/_control/")
         click.echo(f"stands in for OpenRouter; control: {control}   stop: Ctrl-C", err=True)
         await stop.wait()
         ledger = server.desk.memory.ledger
+    if as_json:
+        click.echo(json.dumps({"generations": ledger.billed, "usd": ledger.total / 1e9}))
     click.echo(f"stopped; {ledger.billed} generations, ${ledger.total / 1e9:.6f}", err=True)
 
 

@@ -14,7 +14,7 @@ def header(inputs: Inputs, models: Models, engine: str | None = None) -> Iterato
     config = inputs.config
     if engine:
         yield f"  engine   {engine}"
-    yield from _model_lines(models)
+    yield from model_lines(models)
     concepts = sum(len(domain.concepts) for domain in inputs.domains.values())
     templates = sum(len(domain.templates) for domain in inputs.domains.values())
     yield f"  domains  {', '.join(inputs.domains)}: {concepts} concepts, {templates} templates"
@@ -55,7 +55,8 @@ def cost_lines(inputs: Inputs, models: Models) -> Iterator[str]:
         yield f"           cap ${cap:.2f}: stops in step ~{steps + 1} if every reply is that long"
 
 
-def _model_lines(models: Models) -> Iterator[str]:
+def model_lines(models: Models) -> Iterator[str]:
+    """Who writes, who judges, and what to know about them."""
     if models.generator.provider == "template":
         yield "  model    template engine (built in: fills templates, free, calls no model)"
     else:

@@ -1,5 +1,6 @@
 """The result of a run: as JSON for ``run.json`` and ``--json``, as lines for people."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from orchestrator.run import Outcome
 
 #: Learnt concepts and templates that the closing words name.
 SHOWN_MOVES = 5
+#: Characters of a prompt that the next command may hold.
+LONGEST_COMMAND = 80
 
 
 class Move(NamedTuple):
@@ -96,6 +99,9 @@ def lines(inputs: Inputs, found: Mapping[str, Any], run: str) -> Iterator[str]:
             f" (lines {places}{', …' if len(found['unmatched']) > 5 else ''})"
         )
     yield f"  policy   {run}/policy.json      metrics  {run}/metrics.jsonl"
+    shortest = min((example.text for example in inputs.train), key=len)
+    if len(shortest) <= LONGEST_COMMAND:
+        yield f"  next     orchestrator generate {run} {shlex.quote(shortest)} --greedy"
 
 
 def move_lines(inputs: Inputs, learnt: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
 
-from orchestrator.budget import NANO, ROLES, saved_ledger
+from orchestrator.budget import ROLES, saved_ledger
 from orchestrator.dispatch import Dispatcher
 from orchestrator.preflight import Models
 from shared.errors import RunFailed
@@ -16,6 +16,7 @@ from shared.fleet import live_workers
 from shared.keys import CallKeys, account_of
 from shared.queue import QUEUES
 from shared.settings import openrouter_base_url
+from shared.wire.money import NANO
 
 Rows = Mapping[str, float]
 

@@ -22,6 +22,7 @@ from tests.benchmarks._measuring import arguments, cpu_s, medians, report, sende
 from tests.benchmarks._runs import Watched, watched, write_prompts
 from tests.standin_calls import MODEL
 from worker.governor.scripts import Scripts
+from worker.scripting import Scripting
 
 PROMPTS = 64
 #: Steps before the first measured one: caches, connections, the governor's first doublings.
@@ -49,7 +50,7 @@ def _commands(provider: str, group_size: int) -> dict[str, float]:
         first = going.await_step(WARM)
         with senders(going.url) as seen:
             last = going.await_step(WARM + 3)
-        mine = Scripts(redis)  # type: ignore[arg-type]  # only their hashes are read
+        mine = Scripts(Scripting(redis))  # type: ignore[arg-type]  # only their hashes are read
     governor = {script.sha for script in vars(mine).values()}
     done = (last - first) * batch
     governed = sum(n for name, n in seen.sent.items() if name.partition(" ")[2] in governor)

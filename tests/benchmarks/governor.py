@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 from shared.messages import Limits
 from tests.governing import FINE, THROTTLED, Fleet, fleet, ticket, valkey
 from worker.governor import Governor, OutOfTime
+from worker.scripting import Scripting
 
 WAITERS = 60
 BUSY = "benchmark:busy"
@@ -59,7 +60,7 @@ async def served(redis: Redis, load: Load) -> bool:
 async def work(load: Load, process: int) -> Count:
     """Call until the time is over."""
     redis = Redis.from_url(load.url, decode_responses=True)
-    governor = Governor(redis, "test")
+    governor = Governor(redis, Scripting(redis), "test")
     limits = Limits(max_inflight=load.max_inflight)
     end = asyncio.get_running_loop().time() + load.seconds
     done = refused = 0

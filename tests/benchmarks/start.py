@@ -14,14 +14,35 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from redis import Redis
+
 from tests.benchmarks._measuring import arguments, children_cpu_s, report
 from tests.benchmarks._runs import watched
 from tests.running import ORCHESTRATOR
+
+#: Held-out prompts of the built-in examples: with more results than that, one of them is a reward.
+HELD_OUT = 24
 
 
 def command(*words: str | Path) -> None:
     """Run a command to its end."""
     subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+
+
+def first_rollout() -> None:
+    """Until the first rollout of a run is generated and scored: here a held-out one."""
+    with (
+        tempfile.TemporaryDirectory() as place,
+        watched(Path(place), "--steps=100000") as going,
+        Redis.from_url(going.url) as redis,
+    ):
+        while _results(redis) <= HELD_OUT:
+            time.sleep(0.01)
+
+
+def _results(redis: Redis) -> int:
+    """Completions and rewards that the workers have told of so far."""
+    return int(redis.info("commandstats").get("cmdstat_xadd", {}).get("calls", 0))
 
 
 def first_step() -> None:
@@ -54,6 +75,7 @@ def main() -> None:
     rows = [
         timed("python -c pass", lambda: command(sys.executable, "-c", "pass"), wanted.repeat),
         timed("orchestrator --help", lambda: command(ORCHESTRATOR, "--help"), wanted.repeat),
+        {**timed("run to the first rollout", first_rollout, wanted.repeat), "cpu_ms": None},
         {**timed("run to the first step", first_step, wanted.repeat), "cpu_ms": None},
     ]
     report(rows, wanted.json)

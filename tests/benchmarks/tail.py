@@ -42,7 +42,8 @@ def run(staleness: int, steps: int) -> dict[str, Any]:
         with endpoint(folder, SETTINGS.latency_ms, SETTINGS.sigma, tls=False) as standin:
             options = (
                 f"--model={MODEL}",
-                f"--steps={WARM + steps}",
+                # As much is in flight after the last measured step as before the first.
+                f"--steps={WARM + steps + staleness}",
                 "--set=batch_size=8",
                 "--set=group_size=8",
                 f"--set=max_inflight={SLOTS}",
@@ -50,9 +51,8 @@ def run(staleness: int, steps: int) -> dict[str, Any]:
             )
             with watched(folder, *options, **standin.environment) as going:
                 going.await_step(WARM + steps)
-                # What follows the last step's row is asked for held-out prompts.
                 ended = going.metrics_file.stat().st_mtime
-                rows = going.steps()[WARM:]
+                rows = going.steps()[WARM : WARM + steps]
                 drawn = _drawn(standin.port, steps * SLOTS, ended)
     by_step = [drawn[at : at + SLOTS] for at in range(0, len(drawn), SLOTS)]
     taken = sum(row["step_s"] for row in rows)
@@ -73,7 +73,7 @@ def run(staleness: int, steps: int) -> dict[str, Any]:
 
 
 def _drawn(port: int, count: int, ended: float) -> list[float]:
-    """The latencies that the last ``count`` answers asked for before ``ended`` were to take."""
+    """The latencies that the last ``count`` requests before ``ended`` were to take."""
     assert count <= REMEMBERED, f"the stand-in remembers {REMEMBERED} exchanges"
     connection = HTTPConnection(HOST, port, timeout=10)
     connection.request("GET", f"/_control/received?last={REMEMBERED}")

@@ -3,15 +3,13 @@
 import csv
 import io
 import json
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from orchestrator.cli import main
 from tests.bad_configs import BAD_CONFIGS, BadConfig
 from tests.bad_inputs import BAD_INPUTS, BadInput
+from tests.commanding import Answer, Command
 from tests.running import json_lines, only_run, orchestrator
 
 #: So that a file that is taken by mistake costs little time.
@@ -30,42 +28,6 @@ PROMPTS = (
 
 #: Where the command refuses a file by its name before it is read.
 SAID_OF_THE_NAME = {"domain-suffix": "for your own name a .toml or .json file"}
-
-
-class Answer(NamedTuple):
-    """How a command in this process ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def command(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> "Command":
-    """``orchestrator`` in this process, in an empty folder: as quick as many rows need it."""
-    monkeypatch.chdir(workplace)
-    monkeypatch.delenv("REDIS_URL", raising=False)
-    return Command(monkeypatch, capsys)
-
-
-class Command:
-    """Calls the entry point of the console script."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-
-    def __call__(self, *arguments: str) -> Answer:
-        self._monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments])
-        code: object = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        assert isinstance(code, int)
-        return Answer(code, *self._capsys.readouterr())
 
 
 def records() -> list[dict[str, object]]:

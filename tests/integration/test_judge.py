@@ -29,6 +29,7 @@ from worker.calls import Caller
 from worker.failures import ProviderFailure
 from worker.rewards.judge import ASK_AGAIN, Verdicts, judge_completion, judge_messages
 from worker.scoring import score_group
+from worker.scripting import Scripting
 from worker.slots import GroupTask, Held, Slots
 
 TEXT = "Superposition lets a qubit hold a blend of both values until it is measured."
@@ -91,7 +92,7 @@ def scored(url: str, redis: Redis, standin: Running, asked: ScoreJob) -> tuple[s
 
     async def scene(caller: Caller) -> None:
         async with AsyncRedis.from_url(url, decode_responses=True) as connection:
-            slots = Slots(connection, "judging")
+            slots = Slots(Scripting(connection), "judging")
             held = await slots.begin(GroupTask(asked.run, 1, "e001", "score", 1))
             assert held is not None
             await score_group(slots, caller, held)

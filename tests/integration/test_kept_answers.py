@@ -25,6 +25,7 @@ from worker.generation import generate_group
 from worker.governor import Withdrawn
 from worker.providers import providers
 from worker.scoring import score_group
+from worker.scripting import Scripting
 from worker.slots import GroupTask, Held, Slots
 
 
@@ -54,7 +55,7 @@ def generate_job(run: str, slots: int = 1) -> GenerateJob:
 def play(url: str, standin: Running, scene: Callable[[Slots, Caller], Awaitable[None]]) -> None:
     async def run() -> None:
         async with calling(url, standin.base_url) as caller:
-            await scene(Slots(caller._redis, "tester"), caller)
+            await scene(Slots(Scripting(caller._redis), "tester"), caller)
 
     asyncio.run(run())
 

@@ -10,6 +10,7 @@ from redis.asyncio import Redis as AsyncRedis
 from shared.keys import LEASE_TTL_S, RunKeys
 from shared.messages import Completion, Failure, FailureKind, JudgeAnswer
 from tests.working import group_job
+from worker.scripting import Scripting
 from worker.slots import GroupTask, Slots, entry
 
 
@@ -30,7 +31,7 @@ def play(url: str, scene: Callable[[Slots, Slots], Awaitable[None]]) -> None:
 
     async def run() -> None:
         async with AsyncRedis.from_url(url, decode_responses=True) as redis:
-            await scene(Slots(redis, "first"), Slots(redis, "second"))
+            await scene(Slots(Scripting(redis), "first"), Slots(Scripting(redis), "second"))
 
     asyncio.run(run())
 

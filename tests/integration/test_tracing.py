@@ -22,12 +22,12 @@ from orchestrator.trackers.tracing import Tracing
 from shared.messages import FailureKind
 from shared.span_ids import SaidIds
 from shared.tracing import tracing_wanted
+from shared.wire.verdicts import Answer, Billed, Classified, Scope, Verdict
 from tests.openrouter_runs import arguments, pointed_at
 from tests.running import json_lines, only_run, orchestrator
 from worker.slots import GroupTask
 from worker.traced_calls import TracedCalls
 from worker.watching import EndedCall
-from worker.wire.verdicts import Answer, Billed, Classified, Scope, Verdict
 
 TASK = GroupTask("mine", 3, "e017", "generate", 1)
 SECRET = "what the model wrote"

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from shared.wire.client import ChatClient
+from shared.wire.verdicts import Classified
 from tests.loopback import (
     Behave,
     Request,
@@ -20,8 +22,6 @@ from tests.loopback import (
     sends,
     serving,
 )
-from worker.wire.client import ChatClient
-from worker.wire.verdicts import Classified
 
 KEY = "sk-or-v1-" + "0123456789abcdef" * 4
 DEADLINE_S = 5.0

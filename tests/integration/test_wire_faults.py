@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator.standin import DEFAULT_KEY, Running, Settings, running
 from orchestrator.standin.faults import FAULTS
+from shared.wire.client import ChatClient
+from shared.wire.verdicts import Classified
 from tests.standin_calls import body
-from worker.wire.client import ChatClient
-from worker.wire.verdicts import Classified
 
 #: What the stand-in's errors ask to wait, and how long its slow answers take.
 WAIT_S, SLOW_S = 7, 0.8

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.wire.answers import classify, same_model, transport_failure
-from worker.wire.faults import RULES
-from worker.wire.verdicts import Answer, Classified
+from shared.wire.answers import classify, same_model, transport_failure
+from shared.wire.faults import RULES
+from shared.wire.verdicts import Answer, Classified
 
 NOW = 1_795_456_800.0
 #: Recorded on the live service.

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.messages import FailureKind
-from worker.wire.answers import classify
-from worker.wire.errors import classify_error
-from worker.wire.faults import BLOCK_FAULTS, BREAKER_FAULTS, RULES
-from worker.wire.verdicts import Billed, Classified
+from shared.wire.answers import classify
+from shared.wire.errors import classify_error
+from shared.wire.faults import BLOCK_FAULTS, BREAKER_FAULTS, RULES
+from shared.wire.verdicts import Billed, Classified
 
 NOW = datetime(2026, 11, 23, 18, 0, tzinfo=UTC).timestamp()
 KEY = "sk-or-v1-" + "0123456789abcdef" * 4

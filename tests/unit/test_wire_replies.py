@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.wire.replies import generated_and_quality, judged
+from shared.wire.replies import generated_and_quality, judged
 
 OBJECT = '{"generated": "Qubits {superpose}.", "quality": 0.8}'
 

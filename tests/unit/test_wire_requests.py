@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from shared.messages import ChatMessage, Sampling
-from worker.wire.replies import GENERATED, JUDGEMENT, ReplySchema
-from worker.wire.requests import chat_body
+from shared.wire.replies import GENERATED, JUDGEMENT, ReplySchema
+from shared.wire.requests import chat_body
 
 MESSAGES = (
     ChatMessage(role="system", content="You explain."),

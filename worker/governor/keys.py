@@ -6,8 +6,9 @@ hash tag like all its other keys. A script touches both kinds, so the governor n
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
-from shared.keys import CallKeys
+from shared.keys import CallKeys, RunKeys
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class AccountKeys(CallKeys):
         """List, expires: wakes the head of one line of one process."""
         return self._key("mailbox", owner, str(number))
 
+    @lru_cache(maxsize=64)  # noqa: B019 (one account a process)
+    def of_call(self, run: str, model: str) -> tuple[str, ...]:
+        """What every script about calls gets first, in the order that the Lua files name."""
+        return (*LedgerKeys(run).books, self.line, self.permits, self.model_permits(model))
+
 
 @dataclass(frozen=True)
 class LedgerKeys:
@@ -80,3 +86,8 @@ class LedgerKeys:
     def tripped(self) -> str:
         """String, expires: the circuit breaker has spoken."""
         return self._key("tripped")
+
+    @property
+    def books(self) -> list[str]:
+        """What every script about money gets first, in the order that the Lua files name."""
+        return [RunKeys(self.run).money, self.expiries, self.reservations, self.doubts]

@@ -37,11 +37,10 @@ local function reservation(call)
   }
 end
 
+-- The two keys' time to live is left to the caller.
 local function reserve(call, expires_us, parts)
   redis.call('HSET', KEYS[3], call, table.concat(parts, ' '))
   redis.call('ZADD', KEYS[2], text(expires_us), call)
-  redis.call('EXPIRE', KEYS[2], LEDGER_TTL_S)
-  redis.call('EXPIRE', KEYS[3], LEDGER_TTL_S)
   book('reserved', parts[1], tonumber(parts[2]))
 end
 

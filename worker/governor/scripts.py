@@ -2,9 +2,7 @@
 
 from importlib.resources import files
 
-from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
-
+from worker.scripting import Script, Scripting
 from worker.slots import lua
 
 
@@ -15,15 +13,15 @@ def _text(*names: str) -> str:
 
 
 class Scripts:
-    """The scripts on one client; each is sent to the server once."""
+    """The scripts on one client."""
 
-    def __init__(self, redis: Redis) -> None:
-        def script(*names: str) -> AsyncScript:
-            return redis.register_script(_text(*names))
+    def __init__(self, scripting: Scripting) -> None:
+        def script(*names: str) -> Script:
+            return scripting.script(_text(*names))
 
         self.admit = script("ledger", "line", "admit")
         # An answer and its money are one: the settlement keeps both.
-        self.settle = redis.register_script(lua("commit") + _text("ledger", "line", "settle"))
+        self.settle = scripting.script(lua("commit") + _text("ledger", "line", "settle"))
         self.withdraw = script("ledger", "line", "withdraw")
         self.resolve = script("ledger", "resolve")
         self.pause = script("pause")

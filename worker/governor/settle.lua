@@ -5,7 +5,8 @@
 -- ARGV: call, owner, run, model, role, cost (1e-9 USD, '' = unknown), estimate (1e-9 USD), billed,
 --   tokens ('' = unknown), throttled (1 or 0), verdict (fine, reject, none), name of the reject,
 --   first adaptive limit; and those of commit.lua.
--- Returns nothing, or {name, its rejects, rejects, answers} when the circuit breaker trips.
+-- Returns a list of the owner's mailboxes that were called up, and when the circuit breaker trips
+--   {name, its rejects, rejects, answers}.
 -- A call without a reservation was settled before: nothing changes.
 if #KEYS > 12 then
   commit(13, 14)
@@ -13,6 +14,7 @@ end
 
 local call, owner, run, model, role = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local throttled, verdict = ARGV[10] == '1', ARGV[11]
+own = owner
 
 -- Of the number in flight that proved too many, what is left; the first time, when the limit has
 -- just been doubled and answers overtake each other, the number is known less well.
@@ -44,7 +46,7 @@ elseif undoubt(role, call, owner) then
   -- Its reservation had expired: the worker was slow, not dead, and says now what it cost.
   late = true
 else
-  return false
+  return {told}
 end
 
 if not late then
@@ -167,13 +169,13 @@ end
 
 -- The circuit breaker. A run that has a stop, or whose breaker has just spoken, is over.
 if verdict == 'none' or redis.call('EXISTS', KEYS[8], KEYS[12]) > 0 then
-  return false
+  return {told}
 end
 redis.call('LPUSH', KEYS[11], verdict == 'reject' and ARGV[12] or '')
 redis.call('LTRIM', KEYS[11], 0, LAST_ANSWERS - 1)
 redis.call('EXPIRE', KEYS[11], VERDICTS_TTL_S)
 if verdict == 'fine' then
-  return false
+  return {told}
 end
 local answers = redis.call('LRANGE', KEYS[11], 0, -1)
 local rejects, times, worst = 0, {}, ARGV[12]
@@ -188,8 +190,8 @@ for _, name in ipairs(answers) do
 end
 local all_equal = #answers == FIRST_REJECTS and times[worst] == FIRST_REJECTS
 if not all_equal and not (#answers == LAST_ANSWERS and rejects * 2 > LAST_ANSWERS) then
-  return false
+  return {told}
 end
 redis.call('DEL', KEYS[11])
 redis.call('SET', KEYS[12], worst, 'EX', TRIPPED_TTL_S)
-return {worst, times[worst], rejects, #answers}
+return {told, {worst, times[worst], rejects, #answers}}

@@ -1,6 +1,6 @@
 -- A waiter gave up: it leaves no place, no permit and no reservation behind.
 -- KEYS: money, expiries, reservations, doubts, line, permits, permits of the model.
--- ARGV: mailbox, call, owner, model.
+-- ARGV: mailbox, call ('' = none), owner, model.
 -- What it paid of the rate stays paid: a moment's rate unused, never too much.
 redis.call('HDEL', KEYS[5], ARGV[1])
 local held = reservation(ARGV[2])

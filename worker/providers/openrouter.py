@@ -4,11 +4,11 @@ import time
 
 from shared.keys import slot_field
 from shared.messages import Completion, GenerateJob, SlotPrompt
+from shared.wire.replies import GENERATED, generated_and_quality
+from shared.wire.requests import chat_body
 from worker.calls import Ask, Caller, Reply, Role
 from worker.failures import ProviderFailure
 from worker.slots import Commit, Held
-from worker.wire.replies import GENERATED, generated_and_quality
-from worker.wire.requests import chat_body
 
 
 class OpenRouterProvider:

@@ -20,11 +20,11 @@ from shared.messages import (
     Sampling,
     ScoreJob,
 )
+from shared.wire.replies import JUDGEMENT, judged
+from shared.wire.requests import chat_body
 from worker.calls import Ask, Caller, Reply, Role
 from worker.failures import ProviderFailure
 from worker.slots import Commit, Held
-from worker.wire.replies import JUDGEMENT, judged
-from worker.wire.requests import chat_body
 
 Round = Literal["judge", "rejudge"]
 

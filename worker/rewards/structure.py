@@ -1,8 +1,9 @@
 """Structure: sentences that vary, connect and end, without saying things twice."""
 
+import math
 import re
 from collections.abc import Sequence
-from statistics import fmean, pstdev
+from statistics import fmean
 
 from worker.rewards.words import words
 
@@ -14,8 +15,7 @@ _TERMINAL_CJK = "\u3002\uff01\uff1f\uff61"
 _CLOSING = "\"')]}*_`\u201d\u2019\u00bb\u203a\u300d\u300f\uff09"
 _ITEM = r"[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]"
 _SENTENCE_END = re.compile(
-    rf"(?:(?<=[{_TERMINAL}])|(?<=[{_TERMINAL}][{re.escape(_CLOSING)}]))\s+"
-    rf"|(?<=[{_TERMINAL_CJK}])|\n(?=[ \t]*\n|{_ITEM})"
+    rf"[{_TERMINAL}][{re.escape(_CLOSING)}]?\s+|[{_TERMINAL_CJK}]|\n(?=[ \t]*\n|{_ITEM})"
 )
 _ITEM_LINE = re.compile(_ITEM)
 # Shorter pieces are headings, abbreviations and fragments.
@@ -70,8 +70,11 @@ def structure(completion: str) -> float:
 
 def _variation(sentences: Sequence[list[str]]) -> float:
     """Coefficient of variation of the sentences' lengths."""
+    if not sentences:
+        return 0.0
     lengths = [len(sentence) for sentence in sentences]
-    return pstdev(map(float, lengths)) / fmean(lengths) if lengths else 0.0
+    mean = fmean(lengths)
+    return math.sqrt(fmean((length - mean) ** 2 for length in lengths)) / mean
 
 
 def _connected(sentences: Sequence[list[str]]) -> float:

@@ -74,7 +74,7 @@ class Classified:
     """The verdict on one call. Made by ``classify`` and ``transport_failure``."""
 
     verdict: Verdict
-    #: A stable short name to count by: a key of ``worker.wire.faults.RULES``.
+    #: A stable short name to count by: a key of ``shared.wire.faults.RULES``.
     fault: str
     scope: Scope
     #: Seconds that the endpoint asks to wait, 0 to 24 h; None = it names no time.
@@ -91,3 +91,10 @@ class Classified:
     replay: bool
     #: What the answer said; without text unless the verdict is completion, but with its cost.
     answer: Answer | None
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What the call cost; None if that is not known."""
+        if self.billed is Billed.NO:
+            return 0.0
+        return self.answer.cost_usd if self.answer is not None else None

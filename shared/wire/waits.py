@@ -1,13 +1,16 @@
-"""How long the endpoint asks us to wait."""
+"""How long the endpoint asks us to wait, and how long we wait if it does not say."""
 
+import random
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from worker.wire.untrusted import amount, mapping, number
+from shared.wire.untrusted import amount, mapping, number
 
 LONGEST_WAIT_S = 86400.0
+#: Full jitter: U(0, min(cap, base * 2^n)) seconds before attempt n + 1.
+BACKOFF_BASE_S, BACKOFF_CAP_S = 1.0, 30.0
 # Smaller numbers are seconds since 1970, and still smaller ones no time at all.
 _LEAST_EPOCH_MS = 1e11
 _LEAST_EPOCH_S = 1e9
@@ -31,6 +34,11 @@ def wait_hint(headers: Mapping[str, str], error: Mapping[str, Any], now_s: float
     )
     wait = next((hint for hint in hints if hint is not None), None)
     return None if wait is None else min(wait, LONGEST_WAIT_S)
+
+
+def backoff_s(attempt: int) -> float:
+    """Seconds between attempt 1, 2, ... and the next, with chance in them."""
+    return random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** (attempt - 1)))
 
 
 def reset_hint(headers: Mapping[str, str], error: Mapping[str, Any], now_s: float) -> float | None:

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from worker.wire.errors import classify_error
-from worker.wire.faults import RULES
-from worker.wire.untrusted import amount, count, mapping, name, parsed, text
-from worker.wire.verdicts import Answer, Billed, Classified, Verdict
-from worker.wire.waits import lower_keys
+from shared.wire.errors import classify_error
+from shared.wire.faults import RULES
+from shared.wire.untrusted import amount, count, mapping, name, parsed, text
+from shared.wire.verdicts import Answer, Billed, Classified, Verdict
+from shared.wire.waits import lower_keys
 
 _FINISHES = {None, "stop", "length", "content_filter", "tool_calls"}
 _SNAPSHOT = re.compile(r"-\d[\d-]{3,}$")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from worker.wire.untrusted import amount, text
+from shared.wire.untrusted import amount, text
 
 _HIGHEST_SCORE = 10
 _LONGEST_REASON = 2000

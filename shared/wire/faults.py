@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from shared.messages import FailureKind
-from worker.wire.verdicts import Billed, Scope, Verdict
+from shared.wire.verdicts import Billed, Scope, Verdict
 
 #: Rejects that say something about every request: five equal ones in a row from the start, or more
 #: than half of the last forty, are a bad parameter and should stop the run.
@@ -37,6 +37,7 @@ _YES, _PERHAPS = Billed.YES, Billed.PERHAPS
 _REJECTED, _MODERATED = FailureKind.REJECTED, FailureKind.MODERATED
 _LIMITED, _TIMEOUT = FailureKind.RATE_LIMITED, FailureKind.TIMEOUT
 _RESUME = "then resume the run"
+_FLEET = " on every worker"
 _PARAMETERS = "Check model, max_tokens and the other parameters if it repeats."
 
 
@@ -74,7 +75,7 @@ _BY_STATUS = {
     "context_length": _reject("The prompt is longer than the model's context."),
     "content_policy": _reject("A content policy refused the prompt.", _MODERATED),
     "validation": _reject(f"The request is not valid. {_PARAMETERS}"),
-    "unauthorized": _stop("The key was refused. Set a valid OPENROUTER_API_KEY on every worker"),
+    "unauthorized": _stop("The key was refused. Set a valid OPENROUTER_API_KEY" + _FLEET),
     "credits": _stop("The credit is used up. Add credits to the account"),
     "afford": _stop("The credit does not cover max_tokens. Add credits or lower max_tokens"),
     "weight": _stop(
@@ -172,3 +173,8 @@ _NO_ANSWER = {
 }
 
 RULES: dict[str, Rule] = {**_BY_STATUS, **_WITHIN_SUCCESS, **_NO_ANSWER}
+
+
+def outside_runs(message: str) -> str:
+    """A message for someone who has neither a run nor workers."""
+    return message.replace(f", {_RESUME}", "").replace(_FLEET, "")

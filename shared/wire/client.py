@@ -1,9 +1,10 @@
-"""The worker's one HTTP client: bytes out, a verdict back."""
+"""One HTTP client of a model endpoint: bytes out, a verdict back."""
 
 import asyncio
 import contextlib
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
 from typing import NamedTuple
@@ -12,9 +13,9 @@ import httpx
 from pyreqwest.client import ClientBuilder
 from pyreqwest.compatibility.httpx import HttpxTransport
 
-from worker.wire.answers import classify, fault_alone, transport_failure
-from worker.wire.untrusted import amount, mapping, parsed
-from worker.wire.verdicts import Classified
+from shared.wire.answers import classify, fault_alone, transport_failure
+from shared.wire.untrusted import amount, mapping, parsed
+from shared.wire.verdicts import Billed, Classified
 
 _LARGEST_ANSWER = 4 * 2**20
 # Requests whose answer is only good to have.
@@ -101,6 +102,9 @@ class ChatClient:
         }
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
+        # Made once: naming a dozen headers costs as much as a small answer's JSON.
+        self._cached = httpx.Headers({**self._headers, "X-OpenRouter-Cache": "true"})
+        self._fresh = httpx.Headers({**self._cached, "X-OpenRouter-Cache-Clear": "true"})
         self._chat_url = httpx.URL(f"{base_url}/chat/completions")
         self._transport = _transport(connect_timeout_s)
 
@@ -114,9 +118,7 @@ class ChatClient:
         has it forget that answer and give another, which it may then repeat. Whatever goes wrong is
         in the verdict; only cancellation raises.
         """
-        headers = {**self._headers, "X-OpenRouter-Cache": "true"}
-        if fresh:
-            headers["X-OpenRouter-Cache-Clear"] = "true"
+        headers = self._fresh if fresh else self._cached
         try:
             request = httpx.Request("POST", self._chat_url, content=body, headers=headers)
             answered = await self._answered(request, deadline_s)
@@ -133,6 +135,17 @@ class ChatClient:
         """
         found = await self._get("/generation", {"id": generation_id})
         return amount(mapping(mapping(found).get("data")).get("total_cost"))
+
+    async def priced(self, found: Classified) -> Classified:
+        """With the cost from OpenRouter's books, where the answer itself does not name it."""
+        answer = found.answer
+        if answer is None or answer.cost_usd is not None or not answer.generation_id:
+            return found
+        cost = await self.generation_cost(answer.generation_id)
+        if cost is None:
+            return found
+        billed = Billed.YES if cost > 0 else Billed.NO
+        return replace(found, billed=billed, answer=replace(answer, cost_usd=cost))
 
     async def speaks_openrouter(self) -> bool:
         """Whether the endpoint knows OpenRouter's fields: OpenRouter itself, or a stand-in of it.

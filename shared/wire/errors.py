@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from worker.wire.faults import BLOCK_FAULTS, BLOCK_WAIT_S, RULES
-from worker.wire.untrusted import mapping, name, number, text, words
-from worker.wire.verdicts import Billed, Classified
-from worker.wire.waits import reset_hint, until_midnight, wait_hint
+from shared.wire.faults import BLOCK_FAULTS, BLOCK_WAIT_S, RULES
+from shared.wire.untrusted import mapping, name, number, text, words
+from shared.wire.verdicts import Billed, Classified
+from shared.wire.waits import reset_hint, until_midnight, wait_hint
 
 # What stands in ``error_type``, or in place of a numeric code, if there is no status to go by.
 _STATUS_OF_TYPE = {

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.messages import ChatMessage, Sampling
-from worker.wire.replies import ReplySchema
+from shared.wire.replies import ReplySchema
 
 # Some providers take seeds of 32 bits only.
 _SEED_BITS = 0x7FFFFFFF

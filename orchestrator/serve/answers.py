@@ -1,0 +1,74 @@
+"""A model's whole answer as the caller gets it: a completion as it came, else the API's error form.
+
+An endpoint may send an error under status 200, a page, or half a JSON; a client of the OpenAI API
+would take some of them for a completion.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from orchestrator.serve.errors import Reply, error_reply
+
+#: Bytes that a whole answer may have.
+LARGEST_ANSWER = 64 * 2**20
+# Shorter ones are placeholders, and may occur in any text.
+_SHORTEST_SECRET = 8
+# Between two hops only, or ours to set.
+_OF_A_HOP = frozenset({
+    "connection", "content-length", "date", "keep-alive", "server", "te", "trailer",
+    "transfer-encoding", "upgrade",
+})  # fmt: skip
+# About the endpoint's own site: its cookies, its addresses, which web pages may read its answers.
+_OF_THE_SITE = ("access-control-", "alt-svc", "proxy-", "set-cookie", "strict-transport-security")
+_OF_THE_BODY = ("content-encoding", "content-type")
+
+
+def passed_on(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The headers of an answer that are meant for the caller."""
+    kept = {}
+    for key, value in raw:
+        name, text = key.decode("latin-1"), value.decode("latin-1")
+        lowered = name.lower()
+        meant = lowered not in _OF_A_HOP and not lowered.startswith(_OF_THE_SITE)
+        if meant and text.isprintable():
+            kept[name] = text
+    return kept
+
+
+def judged(status: int, headers: Mapping[str, str], body: bytes, secret: str | None) -> Reply:
+    """The reply to a caller; ``secret`` does not stand in it even if the endpoint quotes it."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    fields = found if isinstance(found, dict) else {}
+    if 200 <= status < 300 and _has_choices(fields):
+        return Reply(status, headers, body)
+    kept = {name: text for name, text in headers.items() if name.lower() not in _OF_THE_BODY}
+    error = fields.get("error")
+    if isinstance(error, str):
+        error = {"message": error}
+    if not isinstance(error, dict):
+        error = {"message": _unreadable(status, body), "code": "upstream_error"}
+    said = status if 400 <= status < 600 else _code(error)
+    reply = error_reply(said, error, kept)
+    if secret and len(secret) >= _SHORTEST_SECRET:
+        reply = reply._replace(body=reply.body.replace(secret.encode(), b"***"))
+    return reply
+
+
+def _has_choices(fields: Mapping[str, Any]) -> bool:
+    choices = fields.get("choices")
+    return isinstance(choices, list) and bool(choices) and all(isinstance(c, dict) for c in choices)
+
+
+def _code(error: Mapping[str, Any]) -> int:
+    """The status of an error that came under another one."""
+    code = error.get("code")
+    return code if isinstance(code, int) and 400 <= code < 600 else 502
+
+
+def _unreadable(status: int, body: bytes) -> str:
+    what = "nothing" if not body.strip() else "what is neither a completion nor an error"
+    return f"the model's endpoint answered {status} with {what}"

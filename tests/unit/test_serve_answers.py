@@ -1,0 +1,98 @@
+"""Which answers of an endpoint are completions, and how the others reach the caller."""
+
+import json
+from typing import Any
+
+import pytest
+
+from orchestrator.serve.answers import judged, passed_on
+from tests.serving import COMPLETION
+
+KEY = "sk-or-v1-0123456789abcdef"
+
+
+def error_of(status: int, body: bytes, **headers: str) -> tuple[int, dict[str, Any]]:
+    reply = judged(status, headers, body, KEY)
+    assert reply.headers["Content-Type"] == "application/json"
+    error = json.loads(reply.body)["error"]
+    assert {"message", "type", "param", "code"} <= error.keys()
+    return reply.status, error
+
+
+def test_a_completion_keeps_its_bytes_and_headers() -> None:
+    body = b"\n\n  " + json.dumps(COMPLETION, indent=1).encode()
+
+    reply = judged(200, {"Content-Type": "application/json; x"}, body, KEY)
+
+    assert reply == (200, {"Content-Type": "application/json; x"}, body)
+
+
+def test_an_error_keeps_status_code_and_whatever_else_it_says() -> None:
+    body = json.dumps({
+        "error": {"code": 429, "message": "slow down", "metadata": {"limit_source": "x"}},
+        "user_id": "org_1",
+    }).encode()  # fmt: skip
+
+    status, error = error_of(429, body)
+
+    assert status == 429
+    assert error == {
+        "message": "slow down",
+        "type": "rate_limit_error",
+        "param": None,
+        "code": 429,
+        "metadata": {"limit_source": "x"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (502, b"<html>Bad gateway</html>", 502),
+        (500, b"", 500),
+        (403, b'{"detail": "no"}', 403),
+        (404, b'{"error": "model not found"}', 404),
+        (302, b"", 502),
+        (200, b"", 502),
+        (200, b"<html>", 502),
+        (200, b'{"choices": [', 502),
+        (200, b"[]", 502),
+        (200, b'{"choices": []}', 502),
+        (200, b'{"choices": null}', 502),
+        (200, b'{"choices": [null]}', 502),
+        (200, b"data: {}\n\n", 502),
+        (200, b'{"error": {"code": 402, "message": "no credit"}}', 402),
+        (200, b'{"error": {"code": "rate_limited", "message": "wait"}}', 502),
+        (200, b'{"choices": null, "error": {"code": 200, "message": "odd"}}', 502),
+        (200, b"[" * 100_000, 502),
+    ],
+)
+def test_what_is_no_completion_becomes_an_error(status: int, body: bytes, said: int) -> None:
+    found, error = error_of(status, body)
+
+    assert found == said
+    assert error["message"]
+
+
+def test_the_servers_key_does_not_come_back() -> None:
+    body = json.dumps({"error": {"code": 401, "message": f"bad key {KEY}"}}).encode()
+
+    assert error_of(401, body)[1]["message"] == "bad key ***"
+
+
+def test_headers_for_the_caller_are_kept_and_those_of_the_hop_are_not() -> None:
+    raw = [
+        (b"Retry-After", b"7"),
+        (b"X-RateLimit-Reset", b"17"),
+        (b"X-Generation-Id", b"gen-1"),
+        (b"Server-Timing", b"a"),
+        (b"Content-Length", b"9"),
+        (b"Transfer-Encoding", b"chunked"),
+        (b"Set-Cookie", b"__cf=1"),
+        (b"Access-Control-Allow-Origin", b"*"),
+        (b"Strict-Transport-Security", b"max-age=1"),
+        (b"X-Odd", b"a\x01b"),
+    ]
+
+    kept = {"Retry-After", "X-RateLimit-Reset", "X-Generation-Id", "Server-Timing"}
+    assert passed_on(raw).keys() == kept
