@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.api import (
-        Callback,
-        Control,
         GRPOOptimizer,
         RewardModule,
         RewardResult,
-        RunState,
         TextGeneratorModule,
         TextOutput,
         TrainingManager,
@@ -22,6 +19,7 @@ if TYPE_CHECKING:
         create_fine_tuned_model,
         shutdown,
     )
+    from orchestrator.callbacks import Callback, Control, RunState
     from orchestrator.plans import Plan, Reply
     from orchestrator.trained import Policy
 
@@ -44,9 +42,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Callback": "orchestrator.callbacks",
+    "Control": "orchestrator.callbacks",
     "Plan": "orchestrator.plans",
     "Policy": "orchestrator.trained",
     "Reply": "orchestrator.plans",
+    "RunState": "orchestrator.callbacks",
 }
 
 if not TYPE_CHECKING:

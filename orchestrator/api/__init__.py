@@ -13,15 +13,11 @@ from orchestrator.api.outputs import RewardResult, TextOutput
 from orchestrator.api.reward import RewardModule
 from orchestrator.api.shared_engine import shutdown
 from orchestrator.api.trainer import TrainingManager
-from orchestrator.callbacks import Callback, Control, RunState
 
 __all__ = [
-    "Callback",
-    "Control",
     "GRPOOptimizer",
     "RewardModule",
     "RewardResult",
-    "RunState",
     "TextGeneratorModule",
     "TextOutput",
     "TrainingManager",
