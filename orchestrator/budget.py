@@ -80,12 +80,11 @@ def estimate(inputs: Inputs, models: Models) -> Estimate:
     judged_in_training = "judge" in config.rewards()
     judged = completed if judged_in_training else held_out
     characters = _prompt_characters(inputs, models)
-    free = models.generator.provider == "template"
-    writing = _FREE if free else _call(models.generator, characters)
+    writing = call_cost(models.generator, characters)
     answer = models.generator.max_tokens * USUAL_CHARACTERS
-    judging = [_call(s, characters + answer + len(inputs.rubric)) for s in models.judges]
+    judging = [call_cost(s, characters + answer + len(inputs.rubric)) for s in models.judges]
     twice = 1 + config.rejudge_fraction
-    judge = _Cost(
+    judge = CallCost(
         _times(_sum([j.expected for j in judging]), twice),
         _times(_sum([j.ceiling for j in judging]), twice),
     )
@@ -106,7 +105,12 @@ def estimate(inputs: Inputs, models: Models) -> Estimate:
 
 def spending(redis: Redis, run: str) -> Spending:
     """What the fleet's ledger says of a run. Raises RunFailed if it cannot be read."""
-    ledger, faults = _counted(redis, RunKeys(run).money), _counted(redis, RunKeys(run).faults)
+    return spent(saved_ledger(redis, run))
+
+
+def spent(saved: Mapping[str, Mapping[str, int]]) -> Spending:
+    """What a saved ledger says; that of no run says 0 of everything."""
+    ledger, faults = saved.get("money", {}), saved.get("faults", {})
 
     def nano(kind: str) -> dict[str, int]:
         return {role: ledger.get(f"{kind}:{role}", 0) for role in ROLES}
@@ -160,21 +164,32 @@ def _counted(redis: Redis, key: str) -> dict[str, int]:
         ) from None
 
 
-class _Cost(NamedTuple):
+class CallCost(NamedTuple):
+    """Dollars of calls; None where a price is unknown."""
+
     expected: float | None
+    #: With an answer of max_tokens, without repeated calls.
     ceiling: float | None
 
 
-_FREE = _Cost(0.0, 0.0)
-
-
-def _call(sampling: Sampling, characters: float) -> _Cost:
+def call_cost(sampling: Sampling, characters: float) -> CallCost:
+    """What one call with a request of so many characters costs."""
     price = sampling.price
+    if sampling.provider == "template":
+        return CallCost(0.0, 0.0)
     if price is None:
-        return _Cost(None, None)
+        return CallCost(None, None)
     usual = _price(price, characters / USUAL_CHARACTERS, sampling.max_tokens * USUAL_SHARE)
     most = _price(price, characters / CHARACTERS_PER_TOKEN, sampling.max_tokens)
-    return _Cost(usual, most)
+    return CallCost(usual, most)
+
+
+def all_calls(calls: Sequence[tuple[CallCost, float]]) -> CallCost:
+    """What calls cost together: each (cost of one, how many)."""
+    return CallCost(
+        _sum([_times(cost.expected, count) for cost, count in calls]),
+        _sum([_times(cost.ceiling, count) for cost, count in calls]),
+    )
 
 
 def _price(price: Price, prompt: float, completion: float) -> float:

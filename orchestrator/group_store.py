@@ -10,7 +10,7 @@ from orchestrator.ledger import OpenGroup
 from orchestrator.rollouts import GroupKey
 from shared.errors import RunStopped
 from shared.keys import CLOSED, JOB_TTL_S, Role, RunKeys, slot_field
-from shared.messages import Completion, GenerateJob, ScoreJob
+from shared.messages import Completion, GenerateJob, Reward, ScoreJob
 
 #: Entries of the stream that one read takes at most.
 NEWS_AT_ONCE = 2000
@@ -53,10 +53,10 @@ class GroupStore:
             pipe.hgetall(self._keys.slots(*group.key))
         return list(pipe.execute())
 
-    def preload(self, key: GroupKey, completion: Completion) -> None:
-        """A completion that exists already."""
-        value = json.dumps(["Completion", completion.model_dump(mode="json")])
-        field_name = slot_field("generate", completion.slot)
+    def preload(self, key: GroupKey, result: Completion | Reward) -> None:
+        """A result that exists already."""
+        value = json.dumps([type(result).__name__, result.model_dump(mode="json")])
+        field_name = slot_field("score" if isinstance(result, Reward) else "generate", result.slot)
         self._redis.hset(self._keys.slots(*key), field_name, value)
 
     def discard(self, key: GroupKey, field_name: str) -> None:

@@ -126,6 +126,9 @@ class ScoreJob(Message):
     judges: tuple[Sampling, ...] = ()
     #: What the judges are told to look for.
     rubric: str = ""
+    #: Slot -> the text that its completion is to be preferred to: the judges then say which of the
+    #: two is better, and the score is 1, 0.5 or 0. Empty = the judges score each text by itself.
+    rivals: dict[int, str] = Field(default_factory=dict)
     #: Share of the completions that are judged a second time, to measure the judge's noise.
     rejudge_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
     limits: Limits = Limits()

@@ -39,7 +39,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append(body)
         words = f"Answer {len(self.server.asked)} says what superposition is, by an example. " * 3
-        content = json.dumps({"generated": words, "quality": 0.7, "reason": "Clear.", "score": 7})
+        said = {"generated": words, "quality": 0.7, "reason": "Clear.", "score": 7}
+        content = json.dumps({**said, "verdict": "first"})
         choice = {"index": 0, "message": {"role": "assistant", "content": content}}
         usage = {"prompt_tokens": 40, "completion_tokens": 60, "total_tokens": 100}
         answer = {"id": "chatcmpl-1", "object": "chat.completion", "model": MODEL, "usage": usage}

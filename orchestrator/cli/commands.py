@@ -32,21 +32,31 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
         Entry(
             "estimate",
             "orchestrator.cli.money:estimate",
-            "What a run would call and cost, from the endpoint's own prices.",
+            "What a run would call and cost.",
         ),
         Entry("run", "orchestrator.cli.run:run", "Train a policy over prompts."),
     ),
     "Look": (
         Entry("runs", "orchestrator.cli.runs:runs", "List, show, compare and remove runs."),
         Entry(
+            "eval",
+            "orchestrator.cli.evaluate:evaluate",
+            "Compare a policy with the initial one and the plain prompt.",
+        ),
+        Entry(
+            "ab",
+            "orchestrator.cli.ab:ab",
+            "Have a judge compare two runs, blind and in both orders.",
+        ),
+        Entry(
             "explain",
             "orchestrator.cli.explain:explain",
-            "What each concept, template and feature is worth, with intervals.",
+            "What each concept, template and feature is worth.",
         ),
         Entry(
             "replay",
             "orchestrator.cli.replay:replay",
-            "Train again from a run's rollouts, with another reward or update: $0.",
+            "Train again from a run's rollouts, for $0.",
         ),
     ),
     "Use": (
@@ -58,12 +68,12 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
         Entry(
             "export",
             "orchestrator.cli.export:export",
-            "Write a trained policy as one file that needs neither its run nor this program.",
+            "Write a trained policy as one file.",
         ),
         Entry(
             "serve",
             "orchestrator.cli.serve:serve",
-            "Put a trained policy in front of a model, for every client of the OpenAI API.",
+            "Serve a trained policy to every client of the OpenAI API.",
         ),
     ),
     "Run the fleet": (
@@ -75,12 +85,12 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
         Entry(
             "flower",
             "orchestrator.cli.services:flower",
-            "Watch the workers of a Redis server in the browser, behind a password.",
+            "Watch the workers of a Redis server in the browser.",
         ),
         Entry(
             "demo-openrouter",
             "orchestrator.cli.standin:demo_openrouter",
-            "Stand in for OpenRouter on this machine: no key, no network, no money.",
+            "Stand in for OpenRouter: no key, no network, no money.",
         ),
     ),
     "Editors and shells": (
@@ -92,7 +102,7 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
         Entry(
             "completion",
             "orchestrator.cli.completion:completion",
-            "Complete commands, flags and names of runs with the Tab key.",
+            "Complete commands, flags and runs with the Tab key.",
         ),
     ),
 }

@@ -21,7 +21,7 @@ INSTALL = {
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 @click.pass_context
 def completion(ctx: click.Context, shell: str, as_json: bool) -> None:
-    """Complete commands, flags and names of runs with the Tab key.
+    """Complete commands, flags and runs with the Tab key.
 
     Prints the script of a shell; how to install it is said on stderr.
     """

@@ -13,7 +13,7 @@ from orchestrator.cli.run_argument import RUNS_DIR, RunName
 @click.option("--card", "as_card", is_flag=True, help="As a policy card in Markdown.")
 @click.option("--all", "show_all", is_flag=True, help="Features without a clear effect too.")
 def explain(run: str, as_json: bool, as_card: bool, show_all: bool) -> None:
-    """What each concept, template and feature is worth, with intervals. Calls nothing.
+    """What each concept, template and feature is worth. With intervals; calls nothing.
 
     RUN is a name, a part of one, a path, or "latest".
     """

@@ -29,8 +29,9 @@ YOUR_TEXT = "[YOUR TEXT]"
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 @click.option("--json", "as_json", is_flag=True, help="Tell what was written as one JSON object.")
 def export(run: str | None, output: Path | None, form: str, force: bool, as_json: bool) -> None:
-    """Write a trained policy as one file that needs neither its run nor this program.
+    """Write a trained policy as one file.
 
+    The file needs neither its run nor this program.
     RUN is a name, a part of one, a path, "latest", a policy file, or redis://…#RUN.
     """
     from orchestrator.policy_document import schema

@@ -14,7 +14,7 @@ from orchestrator.cli.sections import SectionedCommand
 @settings_options
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def estimate(as_json: bool, **options: Any) -> None:
-    """What a run would call and cost, from the endpoint's own prices. Spends nothing."""
+    """What a run would call and cost. By the endpoint's own prices; spends nothing."""
     from orchestrator.budget import estimate as plan
     from orchestrator.inputs import prepare
     from orchestrator.preflight import preflight

@@ -40,9 +40,10 @@ def replay(
     greedy: bool,
     as_json: bool,
 ) -> None:
-    """Train again from a run's rollouts, with another reward or update: $0.
+    """Train again from a run's rollouts, for $0.
 
-    RUN is a name, a part of one, a path, or "latest". The new policy is a run directory of its own.
+    With another reward or update; or value a policy by them. RUN is a name, a part of one, a path,
+    or "latest". The new policy is a run directory of its own.
     """
     from orchestrator.replayed_run import keep, keep_result, train_again, value_of
     from orchestrator.report.replay import lines, replayed

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--api-key-env", metavar="NAME", help="Variable with a key callers must present.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line when ready.")
 def serve(run: str, host: str, port: int, as_json: bool, **options: Any) -> None:
-    """Put a trained policy in front of a model, for every client of the OpenAI API.
+    """Serve a trained policy to every client of the OpenAI API.
 
     RUN is a name, a part of one, a path, "latest", or a policy.json. Runs until stopped.
     """

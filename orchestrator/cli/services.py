@@ -57,7 +57,7 @@ def worker(
 @click.option("--port", default=5555, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--json", "as_json", is_flag=True, help="Say on stdout where it is, as a JSON line.")
 def flower(url: str | None, address: str, port: int, as_json: bool) -> None:
-    """Watch the workers of a Redis server in the browser, behind a password.
+    """Watch the workers of a Redis server in the browser. Behind a password.
 
     The login is FLOWER_BASIC_AUTH=user:password, or a new one that is printed. To watch a run on
     the embedded engine: orchestrator run --flower.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--no-key", is_flag=True, help="Ask for no key.")
 @click.option("--json", "as_json", is_flag=True, help="The variables, and the bill, as JSON lines.")
 def demo_openrouter(port: int, faults: tuple[str, ...], **options: Any) -> None:
-    """Stand in for OpenRouter on this machine: no key, no network, no money.
+    """Stand in for OpenRouter: no key, no network, no money.
 
     Prints the two variables that point a run at it; its control API is under /_control.
     """

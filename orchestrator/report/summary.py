@@ -87,7 +87,7 @@ def lines(inputs: Inputs, found: Mapping[str, Any], run: str) -> Iterator[str]:
         yield f"  stopped  after step {found['steps']}: {found['stopped']['sentence']}"
     yield from _heldout_lines(inputs, found)
     yield from move_lines(inputs, found["learnt"])
-    yield from _cost_lines(found["cost"])
+    yield from spent_lines(found["cost"])
     if found["instrument"] and found["instrument"]["judge"]:
         yield from (f"  {line}" for line in instrument_lines(found["instrument"]))
     for alarm in found["alarms"]:
@@ -141,7 +141,8 @@ def _change(title: str, of: Mapping[str, Any]) -> str:
     )
 
 
-def _cost_lines(cost: Mapping[str, Any]) -> Iterator[str]:
+def spent_lines(cost: Mapping[str, Any]) -> Iterator[str]:
+    """What calls have cost, if any was made."""
     calls = sum(cost["calls"].values())
     if not calls:
         return

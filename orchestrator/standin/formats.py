@@ -12,6 +12,7 @@ from orchestrator.standin.asking import Ask
 from orchestrator.standin.catalog import Model
 from orchestrator.standin.faults.errors import refusal
 from orchestrator.standin.judging import judged_text, merit
+from orchestrator.standin.pairing import pair, verdict
 from orchestrator.standin.schemas import MAX_DEPTH, Schema
 from orchestrator.standin.settings import Settings
 from orchestrator.standin.writing import explanation
@@ -27,6 +28,8 @@ OUT_OF_100 = re.compile(r"(?:0\s*(?:-|–|to|\.\.)\s*|out of |/\s*)100\b", re.IG
 
 def answer(ask: Ask, model: Model, settings: Settings, source: Random) -> str:
     """The content of the message."""
+    if shown := pair(ask.texts("user")):
+        return _json(verdict(shown, settings, source))
     writer = _Writer(ask, settings, source)
     # A format that the model does not know is ignored, as OpenRouter does.
     kind = ask.response_format.get("type")

@@ -51,6 +51,10 @@ class Settings(BaseModel):
     preference: dict[str, float] = {}
     #: Standard deviation of a judge's score, on a scale of 0 to 1.
     noise: Annotated[float, Field(ge=0, le=1)] = 0.05
+    #: What a judge of two texts adds to the score of the one that stands first.
+    position_bias: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    #: Two scores that differ by less are equal to it.
+    tie_margin: Annotated[float, Field(ge=0, le=1)] = 0.02
 
 
 def nano(usd: Decimal) -> int:

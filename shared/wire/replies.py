@@ -36,14 +36,16 @@ class ReplySchema:
     schema: Mapping[str, Any]
 
 
-def _object(name: str, **types: str) -> ReplySchema:
-    properties = {field: {"type": kind} for field, kind in types.items()}
+def _object(name: str, **properties: str | Mapping[str, Any]) -> ReplySchema:
     return ReplySchema(
         name,
         {
             "type": "object",
-            "properties": properties,
-            "required": list(types),
+            "properties": {
+                field: {"type": kind} if isinstance(kind, str) else dict(kind)
+                for field, kind in properties.items()
+            },
+            "required": list(properties),
             "additionalProperties": False,
         },
     )
@@ -53,6 +55,12 @@ def _object(name: str, **types: str) -> ReplySchema:
 GENERATED = _object("generated", generated="string", quality="number")
 #: A judge's reason, and then its score, 0 to 10.
 JUDGEMENT = _object("judgement", reason="string", score="integer")
+#: What each verdict on two texts is worth to the first.
+_VERDICTS = {"first": 1.0, "equal": 0.5, "second": 0.0}
+#: A judge's reason, and then which of two texts is better.
+PREFERENCE = _object(
+    "preference", reason="string", verdict={"type": "string", "enum": list(_VERDICTS)}
+)
 
 
 class Generated(NamedTuple):
@@ -107,6 +115,17 @@ def judged(written: str) -> Judgement | None:
     lines = _SCORE_LINE.findall(written[:_LONGEST_SEARCHED])
     score = _within(lines[-1], _HIGHEST_SCORE) if lines else None
     return None if score is None else _judgement(score, written.strip())
+
+
+def preferred(written: str) -> Judgement | None:
+    """The verdict in ``{"reason", "verdict"}`` on two texts: 1 the first is better, 0.5 they are
+    equal, 0 the second is; None if there is none. The last object that has one counts."""
+    for found in reversed(list(_objects(written))):
+        if "verdict" in found:
+            said = found["verdict"]
+            score = _VERDICTS.get(said.strip().lower()) if isinstance(said, str) else None
+            return None if score is None else _judgement(score, text(found.get("reason")))
+    return None
 
 
 def _judgement(score: float, reason: str) -> Judgement:

@@ -115,6 +115,8 @@ def test_celery_is_imported_in_six_files_only() -> None:
         ["worker", "--help"],
         ["generate", "--help"],
         ["export", "--help"],
+        ["eval", "--help"],
+        ["ab", "--help"],
         ["no-such-command"],
     ],
     ids=lambda arguments: " ".join(arguments) or "bare",

@@ -20,10 +20,11 @@ from shared.messages import (
     Sampling,
     ScoreJob,
 )
-from shared.wire.replies import JUDGEMENT, judged
+from shared.wire.replies import JUDGEMENT, PREFERENCE, judged, preferred
 from shared.wire.requests import chat_body
 from worker.calls import Ask, Caller, Reply, Role
 from worker.failures import ProviderFailure
+from worker.rewards import pairwise
 from worker.slots import Commit, Held
 
 Round = Literal["judge", "rejudge"]
@@ -69,7 +70,7 @@ async def judge_completion(
     caller: Caller, job: ScoreJob, completion: Completion, held: Held
 ) -> Verdicts:
     """Ask every judge of the job, but none for what it has answered already. An empty text is worth
-    0 and no call.
+    0 and no call. A text with a rival is worth 1 if it is the better one, 0.5 if both are equal.
 
     Raises ProviderFailure if any judge has no score in the end: the reward is then missing.
     """
@@ -103,6 +104,9 @@ async def judge_completion(
 
 def judge_messages(job: ScoreJob, completion: Completion) -> tuple[ChatMessage, ...]:
     """What a judge is shown."""
+    rival = job.rivals.get(completion.slot)
+    if rival is not None:
+        return pairwise.pair_messages(job, completion.text, rival)
     material = {"question": job.prompt, "answer": completion.text}
     if job.reference:
         material["reference"] = job.reference
@@ -136,17 +140,18 @@ async def _score(
 ) -> _Scored:
     """One judge's score, asked once more if the first answer holds none."""
     messages: Sequence[ChatMessage] = judge_messages(job, completion)
+    paired = completion.slot in job.rivals
     cost: float | None = 0.0
     for turn in (name, f"{name}/again"):
         answer = await _answer(caller, job, messages, held, sampling, completion.slot, turn)
         cost = None if cost is None or answer.cost_usd is None else cost + answer.cost_usd
-        judgement = judged(answer.text)
+        judgement = preferred(answer.text) if paired else judged(answer.text)
         if judgement is not None:
             return _Scored(judgement.score, cost, turn != name)
         messages = (
             *messages,
             ChatMessage(role="assistant", content=answer.text),
-            ChatMessage(role="user", content=ASK_AGAIN),
+            ChatMessage(role="user", content=pairwise.ASK_AGAIN if paired else ASK_AGAIN),
         )
     raise ProviderFailure(
         FailureKind.NO_SCORE, f"the judge {sampling.model} gave no valid score, asked twice", 2
@@ -173,7 +178,7 @@ async def _answer(
         rollout=call,
         run=job.run,
         seed=None,
-        schema=JUDGEMENT,
+        schema=PREFERENCE if slot in job.rivals else JUDGEMENT,
         openrouter=sampling.dialect == "openrouter",
     )
 
