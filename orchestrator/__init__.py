@@ -19,16 +19,20 @@ if TYPE_CHECKING:
         create_fine_tuned_model,
         shutdown,
     )
+    from orchestrator.callbacks import Callback, Control, RunState
     from orchestrator.plans import Plan, Reply
     from orchestrator.trained import Policy
 
 __all__ = [
+    "Callback",
+    "Control",
     "GRPOOptimizer",
     "Plan",
     "Policy",
     "Reply",
     "RewardModule",
     "RewardResult",
+    "RunState",
     "TextGeneratorModule",
     "TextOutput",
     "TrainingManager",
@@ -38,9 +42,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Callback": "orchestrator.callbacks",
+    "Control": "orchestrator.callbacks",
     "Plan": "orchestrator.plans",
     "Policy": "orchestrator.trained",
     "Reply": "orchestrator.plans",
+    "RunState": "orchestrator.callbacks",
 }
 
 if not TYPE_CHECKING:

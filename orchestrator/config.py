@@ -170,6 +170,11 @@ class RunConfig(Knobs):
     runs_dir: str = "runs"
     """Folder of the run directories."""
 
+    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+    """Services that are told every metric, beside metrics.jsonl."""
+    callbacks: tuple[Annotated[str, Field(pattern=r"^[\w.]+:\w+$")], ...] = ()
+    """Classes of your own that are called while the run goes on: module:Class."""
+
     @model_validator(mode="after")
     def _rewards_fit(self) -> Self:
         _check_names("reward_funcs", self.reward_funcs)

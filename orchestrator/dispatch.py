@@ -67,6 +67,11 @@ class Dispatcher:
         self._alive_at = 0.0
         self.resubmitted = 0
 
+    @property
+    def open_groups(self) -> int:
+        """Groups that have begun and not ended."""
+        return len(self._open)
+
     def collect(
         self,
         jobs: Sequence[GroupJob],

@@ -27,7 +27,13 @@ from orchestrator.state_lock import lock_state
 from shared.errors import EnvironmentNotReady
 from shared.fleet import live_workers
 from shared.keys import ALL_LEASES, CLOSED, LEASE_TTL_S, WORKERS
-from shared.settings import OPENROUTER_API_KEY, REDIS_URL, redacted
+from shared.settings import (
+    OPENROUTER_API_KEY,
+    REDIS_URL,
+    WORKER_METRICS_PORT,
+    metrics_port,
+    redacted,
+)
 
 START_TIMEOUT_S = 20.0
 #: Seconds between two looks at whether all children still run.
@@ -138,7 +144,8 @@ class Embedded:
             log = self._logs / f"worker-{number}.log"
             key = os.environ.get(OPENROUTER_API_KEY)
             secrets_needed = {OPENROUTER_API_KEY: key} if key else {}
-            self._crew.append(Child(command, log, {REDIS_URL: self.url, **secrets_needed}))
+            more = {REDIS_URL: self.url, **secrets_needed, **_metrics_port_of(number)}
+            self._crew.append(Child(command, log, more))
 
     def await_workers(self) -> None:
         """Wait until every worker beats. Raises EnvironmentNotReady when one ends or is late."""
@@ -166,6 +173,12 @@ class Embedded:
         while not self._closing.wait(MEND_INTERVAL_S):
             for child in [*([self._server] if self._server else []), *self._crew]:
                 child.mend()
+
+
+def _metrics_port_of(number: int) -> dict[str, str]:
+    """A port for each worker, counted up from WORKER_METRICS_PORT."""
+    port = metrics_port(WORKER_METRICS_PORT)
+    return {WORKER_METRICS_PORT: str(port + number - 1)} if port else {}
 
 
 def _quoted(path: Path) -> str:

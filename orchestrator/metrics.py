@@ -43,6 +43,8 @@ def step_metrics(
         "kl": report.kl,
         "kl_step": report.kl_step,
         "clip_ratio": report.clip_ratio,
+        "clip_ratio/low_mean": report.clip_ratio_low,
+        "clip_ratio/high_mean": report.clip_ratio - report.clip_ratio_low,
         "learning_rate": report.learning_rate,
         "temperature": report.temperature,
         "failed": sum(failures.values()),

@@ -3,9 +3,11 @@
 import datetime
 from typing import Literal, NamedTuple
 
+from orchestrator.callbacks import find_callback
 from orchestrator.catalog import Catalog, Model
 from orchestrator.config import RunConfig
 from orchestrator.endpoint import Endpoint, KeyReport
+from orchestrator.extras import require_services
 from shared.errors import UsageError
 from shared.messages import Limits, Sampling
 
@@ -29,11 +31,15 @@ class Models(NamedTuple):
 
 
 def preflight(config: RunConfig) -> Models:
-    """Check endpoint, key and models.
+    """Check endpoint, key and models, and that callbacks and services can be loaded.
 
-    Raises UsageError for a model that is not there or a cap that cannot hold, EnvironmentNotReady
-    for an endpoint that does not answer or refuses the key.
+    Raises UsageError for a model or callback that is not there or a cap that cannot hold,
+    EnvironmentNotReady for an endpoint that does not answer or refuses the key, and for a service
+    that is not installed.
     """
+    require_services(config.report_to)
+    for name in config.callbacks:
+        find_callback(name)
     limits = Limits(
         max_rpm=config.max_rpm,
         max_tpm=config.max_tpm,

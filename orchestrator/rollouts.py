@@ -165,6 +165,8 @@ class UpdateReport:
     kl_step: float
     #: Share of rollouts whose ratio was clipped; 0 for the closed form.
     clip_ratio: float = 0.0
+    #: The part of it with a negative advantage, clipped at the lower bound.
+    clip_ratio_low: float = 0.0
     learning_rate: float | None = None
     #: Temperature of the closed form; None for the other solvers.
     temperature: float | None = None

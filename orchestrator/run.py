@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from orchestrator import advantages, sampling, update
 from orchestrator.alarms import Alarm, Alarms
 from orchestrator.budget import saved_ledger, spending
+from orchestrator.callbacks import Control
 from orchestrator.dispatch import Dispatcher
 from orchestrator.evaluation import Evaluation
 from orchestrator.heldout import Baselines, HeldOut
@@ -35,6 +36,8 @@ class Run(NamedTuple):
     dispatcher: Dispatcher
     directory: RunDirectory
     trackers: Sequence[Tracker]
+    #: What callbacks ask for.
+    control: Control
 
 
 class Outcome(NamedTuple):
@@ -102,7 +105,7 @@ def train(run: Run) -> Outcome:
         last = step
         if step < inputs.steps and not stopped:
             rewards = [e.reward for e in evaluations]
-            stopped = stopping.due(rewards, bool(evaluation), report.kl_step)
+            stopped = stopping.due(rewards, bool(evaluation), report.kl_step, run.control)
     run.directory.write_json("policy.json", policy_document(inputs, weights))
     if final := heldout.at_the_end(weights, last):
         _tell(run, alarms.evaluated(final))

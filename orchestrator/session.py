@@ -2,15 +2,17 @@
 
 import contextlib
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator import run
 from orchestrator.budget import estimate, restore_ledger, spending
+from orchestrator.callbacks import Control, new_callback
 from orchestrator.embedded import connect
 from orchestrator.engine import Engine, check_rewards, engine
 from orchestrator.environment import environment
@@ -26,8 +28,12 @@ from orchestrator.run_state import attended
 from orchestrator.store import Store, decode_weights
 from orchestrator.stored_run import stored_config
 from orchestrator.trackers import Tracker
+from orchestrator.trackers.called import Called, calling
 from orchestrator.trackers.files import Files
+from orchestrator.trackers.reporting import reporting
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
+from shared.settings import ORCHESTRATOR_METRICS_PORT, metrics_port
+from shared.tracing import tracer_provider, tracing_wanted
 
 
 class Session(NamedTuple):
@@ -93,10 +99,18 @@ def play(
                 store.describe(policy_document(inputs, store.weights()))
                 machine.dispatcher.clear_stop()
                 started(machine, first)
-                listeners = [Files(directory, inputs.domains), *trackers(first)]
-                outcome = run.train(
-                    run.Run(inputs, models, store, machine.dispatcher, directory, listeners)
-                )
+                with _listening(session, machine, first, trackers) as (listeners, control):
+                    outcome = run.train(
+                        run.Run(
+                            inputs,
+                            models,
+                            store,
+                            machine.dispatcher,
+                            directory,
+                            listeners,
+                            control,
+                        )
+                    )
             spent = spending(machine.dispatcher.redis, directory.name)
             found = summary(inputs, outcome, spent, time.monotonic() - began)
             found["instrument"] = instrument(directory, inputs)
@@ -106,6 +120,40 @@ def play(
         directory.write_json("run.json", {"orchestrator": version("concept-grpo"), **found})
     forget_engine(state)
     return found
+
+
+@contextmanager
+def _listening(
+    session: Session,
+    machine: Engine,
+    first: int,
+    trackers: Callable[[int], Sequence[Tracker]],
+) -> Iterator[tuple[list[Tracker], Control]]:
+    """Everybody who is told: the files first, so that the others can rely on them."""
+    inputs, models, directory, _ = session
+    callbacks = [new_callback(name) for name in inputs.config.callbacks]
+    called = Called(callbacks, directory, inputs.steps, first - 1)
+    files = Files(directory, inputs.domains)
+    told: list[Tracker] = [files]
+    with ExitStack() as stack:
+        port = metrics_port(ORCHESTRATOR_METRICS_PORT)
+        if port is not None:
+            # Prometheus' client takes a while to import: only who asks for it waits.
+            from orchestrator.trackers.prometheus import exporting
+
+            exporter, address = stack.enter_context(
+                exporting(inputs, models, directory, machine, port)
+            )
+            print(f"  metrics  {address}", file=sys.stderr, flush=True)
+            told.append(exporter)
+        if tracing_wanted():
+            from orchestrator.trackers.tracing import traced
+
+            provider = tracer_provider("concept-grpo-orchestrator")
+            told.append(stack.enter_context(traced(provider, directory.name)))
+        told += stack.enter_context(reporting(inputs.config, directory, first))
+        stack.enter_context(calling(called))
+        yield [*told, called, *trackers(first)], called.control
 
 
 def engine_state(run: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Why training ends before its last step, in order: plateau, convergence, time, a stop file."""
+"""Why training ends before its last step: a stop file, a callback, time, plateau, convergence."""
 
 import math
 import time
@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from orchestrator.callbacks import Control
 from orchestrator.config import RunConfig
 
 Rows = Sequence[Mapping[str, Any]]
@@ -26,6 +27,8 @@ class StopReason(StrEnum):
     TIME = "time"
     #: A file named ``stop`` lies in the run directory.
     STOP_FILE = "stop_file"
+    #: A callback set ``control.should_stop``.
+    CALLBACK = "callback"
 
 
 class Stop(NamedTuple):
@@ -48,18 +51,25 @@ class Stopping:
         self._began = time.monotonic()
 
     def due(
-        self, held_out: Sequence[float | None], evaluated: bool, kl_step: float = math.inf
+        self,
+        held_out: Sequence[float | None],
+        evaluated: bool,
+        kl_step: float = math.inf,
+        control: Control | None = None,
     ) -> Stop | None:
         """Whether to end now, given the held-out rewards so far, the initial one first.
 
         ``evaluated``: the last of them is of this step; a plateau is looked for only then.
-        ``kl_step``: KL(new || old) of this step. The stop file is taken away, so that a resumed
-        run does not stop at once.
+        ``kl_step``: KL(new || old) of this step. ``control``: what callbacks ask for. The
+        stop file is taken away, so that a resumed run does not stop at once.
         """
         self._kl_steps.append(kl_step)
         if self._file.exists():
             self._file.unlink(missing_ok=True)
             return Stop(StopReason.STOP_FILE, "a stop file was found in the run directory")
+        if control is not None and control.should_stop:
+            why = f": {control.reason}" if control.reason else ""
+            return Stop(StopReason.CALLBACK, f"a callback asked for it{why}")
         if self._minutes is not None and time.monotonic() - self._began >= 60 * self._minutes:
             return Stop(StopReason.TIME, f"max_minutes = {self._minutes:g} have passed")
         if evaluated and plateau(held_out, self._patience):

@@ -4,6 +4,7 @@ All keys of a run share the hash tag ``{run}``, so that a script may touch sever
 Redis Cluster, and so that ``cgrpo:{run}*`` is all there is of a run.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -109,6 +110,36 @@ class RunKeys:
         Set by a worker, once; removed by the orchestrator when the run is resumed.
         """
         return self._key("stop")
+
+
+@dataclass(frozen=True)
+class CallKeys:
+    """The governor's keys of one account that both sides read. An account is an endpoint and key,
+    named by a short id that is no secret."""
+
+    account: str
+
+    def _key(self, *parts: str) -> str:
+        return ":".join(["cgrpo", "governor", self.account, *parts])
+
+    @property
+    def permits(self) -> str:
+        """Sorted set: calls in flight, by the time (us) when their worker counts as dead."""
+        return self._key("permits")
+
+    @property
+    def pause(self) -> str:
+        """String, expires: until when (us) no call leaves, and over how long it then opens."""
+        return self._key("pause")
+
+    def model_pause(self, model: str) -> str:
+        """String, expires: the same for the calls of a model."""
+        return self._key("pause", model)
+
+
+def account_of(base_url: str) -> str:
+    """The id of the account that an endpoint's calls count under."""
+    return hashlib.blake2b(base_url.encode(), digest_size=4).hexdigest()
 
 
 def slot_field(role: Role, slot: int) -> str:

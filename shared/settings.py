@@ -11,6 +11,11 @@ OPENROUTER_API_KEY = "OPENROUTER_API_KEY"
 OPENROUTER_BASE_URL = "OPENROUTER_BASE_URL"
 OPENROUTER_MODEL = "OPENROUTER_MODEL"
 
+ORCHESTRATOR_METRICS_PORT = "ORCHESTRATOR_METRICS_PORT"
+WORKER_METRICS_PORT = "WORKER_METRICS_PORT"
+#: Where metrics are served: loopback unless others may come in.
+METRICS_HOST = "METRICS_HOST"
+
 _OPENROUTER = "https://openrouter.ai/api/v1"
 
 
@@ -102,6 +107,19 @@ def checked_base_url(url: str, where: str = OPENROUTER_BASE_URL) -> str:
             f"{where} {shown!r} is no address that requests can be sent below; {example}"
         )
     return url.rstrip("/")
+
+
+def metrics_port(name: str) -> int | None:
+    """The TCP port of ``ORCHESTRATOR_METRICS_PORT`` or ``WORKER_METRICS_PORT``; None = off.
+
+    0 = any free one. Raises UsageError for what is no port.
+    """
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) > 65535:
+        raise UsageError(f"{name} = {text!r} is no TCP port; give 1 to 65535, or 0 for a free one")
+    return int(text)
 
 
 def redacted(url: str) -> str:

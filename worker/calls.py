@@ -24,6 +24,7 @@ from shared.wire.waits import backoff_s
 from worker.failures import ProviderFailure
 from worker.governor import Governor, OutOfTime, Settlement, Stopped, Ticket
 from worker.slots import Commit, Held
+from worker.watching import EndedCall, Watches
 
 Role = Literal["generate", "judge", "eval"]
 
@@ -68,10 +69,13 @@ Keep = Callable[[Reply | ProviderFailure], Commit | None]
 class Caller:
     """Makes governed calls; one per worker process, on its loop."""
 
-    def __init__(self, redis: Redis, governor: Governor, client: ChatClient) -> None:
+    def __init__(
+        self, redis: Redis, governor: Governor, client: ChatClient, watches: Watches = ()
+    ) -> None:
         self._redis = redis
         self._governor = governor
         self._client = client
+        self._watches = watches
         self._draining = asyncio.Event()
         #: Blocks by the endpoint's edge since the last good answer.
         self._blocks = 0
@@ -120,7 +124,11 @@ class Caller:
 
     async def _called(self, ask: Ask, left_s: float, replay: bool) -> Classified:
         seconds = max(0.01, min(ask.sampling.request_timeout_s, left_s))
+        now = asyncio.get_running_loop().time
+        began = now()
         found = await self._client.post_chat(ask.body, seconds, fresh=not replay)
+        for watch in self._watches:
+            watch.called(_ended(ask, now() - began, found))
         if ask.sampling.dialect == "openrouter":
             found = await self._client.priced(found)
         if found.fault != FINE:
@@ -185,6 +193,8 @@ class Caller:
         if found.scope is not Scope.REQUEST and found.wait_s:
             scope: Literal["model", "account"]
             scope = "model" if found.scope is Scope.MODEL else "account"
+            for watch in self._watches:
+                watch.paused(scope, found.wait_s)
             # The governor keeps this call waiting with all the others.
             await self._governor.pause(scope, ask.sampling.model, found.wait_s)
             return
@@ -194,6 +204,10 @@ class Caller:
         with suppress(TimeoutError):
             async with asyncio.timeout(min(wait_s, max(0.0, left_s))):
                 await self._draining.wait()
+
+
+def _ended(ask: Ask, seconds: float, found: Classified) -> EndedCall:
+    return EndedCall(ask.held.task, ask.id, ask.role, ask.sampling.model, seconds, found)
 
 
 def _ticket(ask: Ask, attempt: int) -> Ticket:

@@ -6,7 +6,6 @@ so a worker that is stuck looks dead, as it should.
 """
 
 import asyncio
-import hashlib
 import logging
 import os
 import threading
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from shared.keys import HEARTBEAT_S, LEASE_TTL_S, WORKERS
+from shared.keys import HEARTBEAT_S, LEASE_TTL_S, WORKERS, account_of
 from shared.messages import WorkerCard
 from shared.patience import patient_async
 from shared.settings import openrouter_api_key, openrouter_base_url
@@ -25,10 +24,12 @@ from shared.wire.client import ChatClient
 from worker.calls import Caller
 from worker.connection import PackedConnection
 from worker.governor import Governor
+from worker.progress import TaskProgress
 from worker.providers import providers
 from worker.providers.base import Provider
 from worker.scripting import Scripting
 from worker.slots import Slots, lua
+from worker.watching import Watch
 
 Result = TypeVar("Result")
 log = logging.getLogger(__name__)
@@ -66,6 +67,9 @@ class WorkerLoop:
             socket_keepalive=True,
             retry=patient_async(),
         )
+        self.progress = TaskProgress(self.redis)
+        #: Told of every call.
+        self.watches: list[Watch] = []
         self._scripting = Scripting(self.redis)
         self.slots = Slots(self._scripting, name, lease_s)
         #: A lease is renewed four times before it would expire.
@@ -88,10 +92,9 @@ class WorkerLoop:
     async def _equip(self) -> None:
         # On the loop, where the client's connections live.
         url = openrouter_base_url()
-        account = hashlib.blake2b(url.encode(), digest_size=4).hexdigest()
         self._client = ChatClient(url, openrouter_api_key())
-        self._governor = Governor(self.redis, self._scripting, account)
-        self.caller = Caller(self.redis, self._governor, self._client)
+        self._governor = Governor(self.redis, self._scripting, account_of(url))
+        self.caller = Caller(self.redis, self._governor, self._client, self.watches)
         self.providers = providers(self.caller)
 
     def drain(self) -> None:
@@ -129,5 +132,6 @@ class WorkerLoop:
         try:
             await self._sign(keys=[WORKERS], args=[self.card.model_dump_json()])
             await self.slots.renew_all()
+            await self.progress.look()
         except RedisError as error:
             log.warning("heartbeat missed: %s", type(error).__name__)

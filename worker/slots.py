@@ -110,6 +110,11 @@ class Slots:
         keys, args = held.commit({slot_field(role, slot): r for slot, r in results.items()})
         await self._commit(keys=keys, args=args)
 
+    @property
+    def in_hand(self) -> int:
+        """Groups that this worker holds."""
+        return len(self._held)
+
     async def release(self, held: Held) -> None:
         """Give the group back."""
         self._held.pop(held.lease, None)

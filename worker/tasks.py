@@ -7,9 +7,11 @@ where an exception becomes a Failure.
 import logging
 import os
 import socket
+import time
+from contextlib import ExitStack
 from typing import Any
 
-from celery import Celery
+from celery import Celery, Task
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.control import control_command
 from pydantic import TypeAdapter, ValidationError
@@ -19,7 +21,15 @@ from shared.errors import EnvironmentNotReady
 from shared.keys import LEASE_TTL_S
 from shared.messages import RewardTerm
 from shared.queue import GENERATE, QUEUES, SCORE, celery_app
-from shared.settings import REDIS_URL, openrouter_api_key, redis_url
+from shared.settings import (
+    REDIS_URL,
+    WORKER_METRICS_PORT,
+    metrics_port,
+    openrouter_api_key,
+    redis_url,
+)
+from shared.tracing import FLUSH_MS, tracer_provider, tracing_wanted
+from worker.consumer import tell_progress
 from worker.generation import generate_group
 from worker.governor import Stopped, Withdrawn
 from worker.loop import WorkerLoop
@@ -46,18 +56,52 @@ def build_app(
     app.conf.worker_consumer = "worker.consumer:CalmConsumer"
     loop = WorkerLoop(url, name, groups, queues, lease_s)
 
-    @app.task(name=GENERATE)
-    def generate(run: str, step: int, group: str, attempt: int) -> None:
-        run_group(loop, GroupTask(run, step, group, "generate", attempt))
+    loop.progress.tell = tell_progress
 
-    @app.task(name=SCORE)
-    def score(run: str, step: int, group: str, attempt: int) -> None:
-        run_group(loop, GroupTask(run, step, group, "score", attempt))
+    def shown(task: GroupTask, request: Any) -> None:
+        began = time.monotonic()
+        loop.progress.began(task, request.id, request.argsrepr or "")
+        try:
+            run_group(loop, task)
+        finally:
+            loop.progress.ended(task)
+            for watch in loop.watches:
+                watch.worked(task, time.monotonic() - began)
 
+    @app.task(name=GENERATE, bind=True)
+    def generate(self: "Task[Any, None]", run: str, step: int, group: str, attempt: int) -> None:
+        shown(GroupTask(run, step, group, "generate", attempt), self.request)
+
+    @app.task(name=SCORE, bind=True)
+    def score(self: "Task[Any, None]", run: str, step: int, group: str, attempt: int) -> None:
+        shown(GroupTask(run, step, group, "score", attempt), self.request)
+
+    port = metrics_port(WORKER_METRICS_PORT)
+    if port is not None:
+        _serve_metrics(loop, port)
+    if tracing_wanted():
+        _send_spans(loop)
     worker_ready.connect(lambda **_: loop.start(), weak=False)
     worker_shutting_down.connect(lambda **_: loop.drain(), weak=False)
     worker_shutdown.connect(lambda **_: loop.stop(), weak=False)
     return app
+
+
+def _serve_metrics(loop: WorkerLoop, port: int) -> None:
+    # Prometheus' client takes a while to import: only who asks for it waits.
+    from worker.metrics import watched
+
+    stack = ExitStack()
+    log.info("metrics on %s", stack.enter_context(watched(loop, port)))
+    worker_shutdown.connect(lambda **_: stack.close(), weak=False)
+
+
+def _send_spans(loop: WorkerLoop) -> None:
+    from worker.traced_calls import TracedCalls
+
+    provider = tracer_provider("concept-grpo-worker")
+    loop.watches.append(TracedCalls(provider))
+    worker_shutdown.connect(lambda **_: provider.force_flush(FLUSH_MS), weak=False)
 
 
 def run_group(loop: WorkerLoop, task: GroupTask) -> None:

@@ -1,13 +1,14 @@
 """create_fine_tuned_model: the seed's one call, from training data to a trained model."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.api.generator import Domains, PromptTemplate, TextGeneratorModule
 from orchestrator.api.optimizer import GRPOOptimizer, Metrics
 from orchestrator.api.reward import RewardModule
 from orchestrator.api.trainer import TrainingData, TrainingManager
+from orchestrator.callbacks import Callback
 from orchestrator.prompts import DEFAULT_BASE_PROMPT
 from orchestrator.wording import short
 from shared.errors import UsageError
@@ -32,6 +33,7 @@ def create_fine_tuned_model(
     group_size: int = 8,
     batch_size: int = 8,
     early_stopping_patience: int | None = None,
+    callbacks: Sequence[Callback] = (),
     seed: int = 0,
     verbose: bool = True,
     model: str | None = None,
@@ -62,6 +64,7 @@ def create_fine_tuned_model(
         group_size=group_size,
         batch_size=batch_size,
         early_stopping_patience=early_stopping_patience,
+        callbacks=callbacks,
         verbose=verbose,
     )
     if reward_prompt is not None and verbose:

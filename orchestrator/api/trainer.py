@@ -17,6 +17,7 @@ from orchestrator.api.optimizer import GRPOOptimizer, Metrics
 from orchestrator.api.outputs import RewardResult, TextOutput, output_of
 from orchestrator.api.printout import Shown, batch_outputs, unmatched_line
 from orchestrator.api.reward import RewardModule, result_of
+from orchestrator.callbacks import Callback, Callbacks, Hook, RunState, checked_callbacks
 from orchestrator.config import RunConfig
 from orchestrator.config_files import resolve
 from orchestrator.rollouts import Group
@@ -47,13 +48,15 @@ class TrainingManager:
         group_size: int = 8,
         batch_size: int = 8,
         early_stopping_patience: int | None = None,
+        callbacks: Sequence[Callback] = (),
         verbose: bool = True,
     ) -> None:
         """``on_batch_complete`` gets each batch's metrics; it may be async.
 
         ``batch_size`` prompts, ``group_size`` outputs each, make one update. With
         ``early_stopping_patience``, training ends when the mean reward has not improved for that
-        many passes. ``verbose`` prints each prompt's best output. Raises UsageError.
+        many passes. ``callbacks`` hear of the beginning, each batch (a step) and the end, and may
+        stop training. ``verbose`` prints each prompt's best output. Raises UsageError.
         """
         for value, kind in (
             (module, TextGeneratorModule),
@@ -76,30 +79,51 @@ class TrainingManager:
         self.history: list[Metrics] = []
         self._sizes = _sizes(group_size, batch_size)
         self._patience = patience
+        self._callbacks = Callbacks(checked_callbacks(callbacks))
+        self._batches_planned = 0
 
     def train_on_batch(self, training_data: TrainingData) -> list[Metrics]:
         """Train on the data: ``optimizer.epochs`` passes, in batches of ``batch_size`` prompts.
 
         Returns the metrics of these batches. Everything is checked before the engine starts:
-        UsageError names the record. Raises RunFailed if a whole batch brings no reward.
+        UsageError names the record. Raises RunFailed if a whole batch brings no reward, or a
+        callback raises.
         """
         dataset = _load(training_data)
         prompts, lost = self._prompts(dataset)
         self._say(unmatched_line(lost, len(dataset.examples)) if lost else "")
         self.reward_module.check(dataset.extra_columns)
         first = len(self.history)
+        self._batches_planned = -(-len(prompts) // self._sizes.batch_size) * self.optimizer.epochs
+        self._callbacks.control.should_stop = False
+        self._call("on_train_begin")
+        try:
+            self._epochs(dataset, prompts)
+        except BaseException:
+            self._call("on_train_end", ending="failed")
+            raise
+        self._call("on_train_end", ending="finished")
+        self.module.trained = True
+        return self.history[first:]
+
+    def _epochs(self, dataset: data.Dataset, prompts: Mapping[str, Asked]) -> None:
         best, without_gain = -math.inf, 0
         for epoch in range(1, self.optimizer.epochs + 1):
-            rewards = [
-                self._batch(batch, epoch) for batch in self._batches(dataset, prompts, epoch)
-            ]
+            rewards = []
+            for batch in self._batches(dataset, prompts, epoch):
+                rewards.append(self._batch(batch, epoch))
+                if self._callbacks.control.should_stop:
+                    return
             mean = float(np.mean(rewards))
             best, without_gain = (mean, 0) if mean > best else (best, without_gain + 1)
             if self._patience is not None and without_gain >= self._patience:
                 self._say(f"stopped early after epoch {epoch}: best mean reward {best:.3f}")
-                break
-        self.module.trained = True
-        return self.history[first:]
+                return
+
+    def _call(self, hook: Hook, **more: Any) -> None:
+        metrics = self.history[-1] if self.history else {}
+        done = len(self.history)
+        self._callbacks.call(hook, RunState("", None, done, self._batches_planned, metrics, **more))
 
     async def atrain_on_batch(self, training_data: TrainingData) -> list[Metrics]:
         """``train_on_batch``, without blocking the event loop."""
@@ -146,6 +170,7 @@ class TrainingManager:
         self._say(str(metrics.get("note", "")))
         if self.on_batch_complete is not None:
             settled([self.on_batch_complete(metrics)])
+        self._call("on_step_end")
         return float(np.mean(rewards))
 
     def _scored(self, batch: Sequence[Asked]) -> list[list[_Scored]]:

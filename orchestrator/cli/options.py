@@ -22,7 +22,7 @@ KEYS = {
 #: Headings of the flags that describe a run.
 SECTIONS = {
     "Data and models": ("data", "heldout", "domain", "model", "judge", "budget"),
-    "Training": ("steps", "seed", "workers", "name", "settings"),
+    "Training": ("steps", "seed", "workers", "name", "report_to", "settings"),
 }
 
 _OPTIONS = (
@@ -52,6 +52,12 @@ _OPTIONS = (
     click.option(
         "--workers", type=int, metavar="N", help="Worker processes of the embedded engine."
     ),
+    click.option(
+        "--report-to",
+        multiple=True,
+        metavar="SERVICE",
+        help="tensorboard, wandb, mlflow or trackio; repeatable.",
+    ),
     click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any knob."),
 )
 
@@ -65,7 +71,11 @@ def settings_options(command: Command) -> Command:
 
 def given(options: Mapping[str, Any]) -> list[str]:
     """The flags among them that were used, as they are typed."""
-    return [f"--{name}" for name, value in options.items() if value not in (None, ())]
+    return [_typed(name) for name, value in options.items() if value not in (None, ())]
+
+
+def _typed(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def resolve_options(options: Mapping[str, Any]) -> "Resolved":
@@ -74,7 +84,11 @@ def resolve_options(options: Mapping[str, Any]) -> "Resolved":
     from shared.settings import OPENROUTER_MODEL, openrouter_model
 
     flags = [
-        (KEYS.get(flag, flag), f"--{flag}", list(value) if isinstance(value, tuple) else value)
+        (
+            KEYS.get(flag, flag),
+            _typed(flag),
+            list(value) if isinstance(value, tuple) else value,
+        )
         for flag, value in options.items()
         if flag not in {"configs", "settings"} and value not in (None, ())
     ]

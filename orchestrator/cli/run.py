@@ -1,6 +1,7 @@
 """``orchestrator run``: train, watch, and see what was learnt."""
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -56,6 +57,9 @@ class Shown(NamedTuple):
 @click.option("--json", "as_json", is_flag=True, help="Results as JSON lines on stdout.")
 @click.option("--no-live", is_flag=True, help="Plain lines instead of the live view.")
 @click.option("--flower", is_flag=True, help="Flower beside the run on loopback.")
+@click.option(
+    "--metrics-port", metavar="PORT", help="Serve Prometheus metrics  [ORCHESTRATOR_METRICS_PORT]"
+)
 def run(
     url: str | None,
     ref: str | None,
@@ -64,6 +68,7 @@ def run(
     as_json: bool,
     no_live: bool,
     flower: bool,
+    metrics_port: str | None,
     **options: Any,
 ) -> None:
     """Train a policy over prompts.
@@ -71,9 +76,13 @@ def run(
     Without any option: the built-in examples, domains and template engine, on an embedded server.
     """
     from orchestrator.session import begin, resume
-    from shared.settings import checked_redis_url, redis_url
+    from shared.settings import ORCHESTRATOR_METRICS_PORT, checked_redis_url, redis_url
+    from shared.settings import metrics_port as checked_port
 
     server = redis_url() if url is None else checked_redis_url(url, "--redis")
+    if metrics_port is not None:
+        os.environ[ORCHESTRATOR_METRICS_PORT] = metrics_port
+    checked_port(ORCHESTRATOR_METRICS_PORT)
     shown = Shown(as_json, no_live, flower)
     if ref is not None:
         _refuse_beside_resume({**options, "dry-run": dry_run or None})

@@ -24,6 +24,9 @@ import click
     help="Seconds until others take a dead worker's groups  [default: WORKER_LEASE_S or 6]",
 )
 @click.option("--redis", "url", default=None, help="Redis server  [default: REDIS_URL]")
+@click.option(
+    "--metrics-port", metavar="PORT", help="Serve Prometheus metrics  [WORKER_METRICS_PORT]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Say on stdout who works, as a JSON line.")
 def worker(
     groups: int | None,
@@ -31,13 +34,16 @@ def worker(
     queues: str | None,
     lease_s: float | None,
     url: str | None,
+    metrics_port: str | None,
     as_json: bool,
 ) -> None:
     """Work for the runs of a Redis server, until stopped."""
-    from shared.settings import REDIS_URL, checked_redis_url
+    from shared.settings import REDIS_URL, WORKER_METRICS_PORT, checked_redis_url
 
     if url is not None:
         os.environ[REDIS_URL] = checked_redis_url(url, "--redis")
+    if metrics_port is not None:
+        os.environ[WORKER_METRICS_PORT] = metrics_port
     options = {"--groups": groups, "--name": name, "--queues": queues, "--lease-s": lease_s}
     given = [word for key, value in options.items() if value for word in (key, str(value))]
     given += ["--json"] if as_json else []

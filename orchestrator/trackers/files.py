@@ -10,6 +10,7 @@ from orchestrator.ledger import Progress
 from orchestrator.rollouts import PLAIN, Group, Rollout, StepReport
 from orchestrator.run_directory import RunDirectory
 from orchestrator.store import encode_params
+from orchestrator.trackers.rows import evaluation_row, step_row
 
 
 class Files:
@@ -30,18 +31,10 @@ class Files:
 
     def evaluated(self, evaluation: Evaluation) -> None:
         """One line of metrics and the rollouts of an evaluation."""
-        row = {
-            "step": evaluation.step,
-            "kind": evaluation.kind,
-            "policy_version": evaluation.policy_version,
-            "eval/reward": evaluation.reward,
-            **{f"eval/rewards/{name}/mean": mean for name, mean in evaluation.parts.items()},
-            "eval/failed": evaluation.failed,
-        }
         rows = self._rows(evaluation.groups, "eval")
         kind = {"kind": evaluation.kind}
         self._directory.append_lines("rollouts.jsonl", (row | kind for row in rows))
-        self._directory.append_lines("metrics.jsonl", [row])
+        self._directory.append_lines("metrics.jsonl", [evaluation_row(evaluation)])
 
     def stepped(self, report: StepReport, groups: tuple[Group, ...]) -> None:
         """One line of metrics and the rollouts of a step."""
@@ -49,7 +42,7 @@ class Files:
         rows = self._rows(groups, "train")
         update = {"update": report.step}
         self._directory.append_lines("rollouts.jsonl", (row | update for row in rows))
-        self._directory.append_lines("metrics.jsonl", [{"step": report.step, **report.metrics}])
+        self._directory.append_lines("metrics.jsonl", [step_row(report)])
 
     def alarmed(self, alarm: Alarm) -> None:
         """One line of metrics."""

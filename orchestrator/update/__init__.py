@@ -107,6 +107,7 @@ def _report(solved: Sequence[_Solved], groups: Sequence[Group]) -> UpdateReport:
         kl=_mean([s.kl for s in solved], rollouts) or 0.0,
         kl_step=_mean([s.kl_step for s in solved], rollouts) or 0.0,
         clip_ratio=_mean([s.solution.clip_ratio for s in solved], rollouts) or 0.0,
+        clip_ratio_low=_mean([s.solution.clip_ratio_low for s in solved], rollouts) or 0.0,
         learning_rate=_mean([s.solution.learning_rate for s in solved], rollouts),
         temperature=_mean([s.solution.temperature for s in solved], rollouts),
     )

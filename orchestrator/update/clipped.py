@@ -66,13 +66,20 @@ def solve(old: DomainWeights, groups: Sequence[Group], knobs: Clipped, space: Sp
     state["learning_rate"] = np.array(_adapted(rate, moved, knobs))
     state["entropy_coef"] = np.array(entropy.followed(coef, params, space, actions, knobs))
     weights = DomainWeights(params, old.reference, state)
-    return Solution(weights, len(actions), clip_ratio=stepped.clip_ratio, learning_rate=rate)
+    return Solution(
+        weights,
+        len(actions),
+        clip_ratio=stepped.clip_ratio,
+        learning_rate=rate,
+        clip_ratio_low=stepped.clip_ratio_low,
+    )
 
 
 class _Stepped(NamedTuple):
     params: Params
     moments: Moments
     clip_ratio: float
+    clip_ratio_low: float
 
 
 def _passes(
@@ -80,10 +87,11 @@ def _passes(
 ) -> _Stepped:
     """All optimizer steps of the update."""
     params, moments = old.params, _moments(old.state, space.d)
-    clipped, seen = 0, 0
+    clipped, low, seen = 0, 0, 0
     for mini in _mini_batches(batch, knobs, int(moments.steps)):
         found = _loss(params, old.reference, mini, knobs, space)
         clipped += found.clipped
+        low += found.clipped_low
         seen += len(mini.actions)
         downhill = Downhill(found.gradient_d, params, space, mini.actions, knobs.damping)
         step_d, moments = OPTIMIZERS[knobs.optimizer](downhill, moments)
@@ -91,13 +99,15 @@ def _passes(
         if knobs.max_kl is not None:
             stepped = within(knobs.max_kl, params, stepped, space, mini.actions)
         params = stepped
-    return _Stepped(params, moments, clipped / seen)
+    return _Stepped(params, moments, clipped / seen, low / seen)
 
 
 class _Loss(NamedTuple):
     value: float
     gradient_d: FloatArray
     clipped: int
+    #: Of those, the rollouts with a negative advantage.
+    clipped_low: int
 
 
 def _loss(params: Params, reference: Params, batch: Batch, knobs: Clipped, space: Space) -> _Loss:
@@ -107,6 +117,7 @@ def _loss(params: Params, reference: Params, batch: Batch, knobs: Clipped, space
         penalty.value - gain.value,
         penalty.gradient_d - gain.gradient_d,
         int(gain.clipped_R.sum()),
+        int(gain.clipped_R[batch.advantages < 0].sum()),
     )
 
 

@@ -12,5 +12,7 @@ class Solution(NamedTuple):
     #: Rollouts that entered the update.
     used: int
     clip_ratio: float = 0.0
+    #: The part of ``clip_ratio`` whose advantage is negative.
+    clip_ratio_low: float = 0.0
     learning_rate: float | None = None
     temperature: float | None = None

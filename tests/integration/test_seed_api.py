@@ -3,18 +3,22 @@
 import re
 from collections.abc import Iterator
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from orchestrator import (
+    Callback,
+    Control,
     GRPOOptimizer,
     RewardModule,
+    RunState,
     TextGeneratorModule,
     TrainingManager,
     create_fine_tuned_model,
 )
 from orchestrator.data import BUILTIN_HELDOUT, BUILTIN_TRAIN, load
+from shared.errors import RunFailed
 from tests.seed_api import SEVERAL, TRAINING_DATA, embedded_engine, shape, trainer
 
 NEW_DOMAIN = {
@@ -89,6 +93,54 @@ def test_the_four_components_as_in_the_seed() -> None:
     assert metrics[-1]["learning_rate"] == 0.05
     assert len(optimizer.history) == 2
     assert model.metrics["domains"]["quantum computing"]["scored"] == 16
+
+
+def test_callbacks_hear_every_batch_and_may_end_training() -> None:
+    class Two(Callback):
+        heard: ClassVar[list[Any]] = []
+
+        def on_train_begin(self, state: RunState, control: Control) -> None:
+            self.heard.append(("begin", state.step, state.max_steps))
+
+        def on_step_end(self, state: RunState, control: Control) -> None:
+            self.heard.append((state.step, state.metrics["reward"]))
+            control.should_stop = state.step == 2
+
+        def on_train_end(self, state: RunState, control: Control) -> None:
+            self.heard.append((state.ending, state.step))
+
+    history: list[dict[str, Any]] = []
+    create_fine_tuned_model(
+        SEVERAL,
+        optimizer_config={"epochs": 2},
+        batch_size=2,
+        group_size=4,
+        callbacks=[Two()],
+        on_batch_complete=history.append,
+        verbose=False,
+    )
+
+    assert Two.heard == [
+        ("begin", 0, 4),
+        (1, history[0]["reward"]),
+        (2, history[1]["reward"]),
+        ("finished", 2),
+    ]
+
+
+def test_a_callback_that_raises_ends_training_with_its_name() -> None:
+    class Breaks(Callback):
+        ending = ""
+
+        def on_step_end(self, state: RunState, control: Control) -> None:
+            raise ValueError("no such row")
+
+        def on_train_end(self, state: RunState, control: Control) -> None:
+            Breaks.ending = state.ending or ""
+
+    with pytest.raises(RunFailed, match=r"Breaks\.on_step_end raised ValueError: no such row"):
+        create_fine_tuned_model(SEVERAL, callbacks=[Breaks()], verbose=False, group_size=2)
+    assert Breaks.ending == "failed"
 
 
 def test_the_prompt_template_words_the_question_and_the_input_decides_the_domain() -> None:

@@ -24,6 +24,8 @@ HEAVY = {
     "httpx",
     "kombu",
     "numpy",
+    "opentelemetry",
+    "prometheus_client",
     "pyreqwest",
     "redis",
     "tornado",

@@ -117,7 +117,7 @@ def test_a_copied_env_example_starts_the_fleet() -> None:
     assert settings["OPENROUTER_API_KEY"] == ""
 
 
-@pytest.mark.parametrize("name", ["REDIS_PASSWORD", "FLOWER_BASIC_AUTH"])
+@pytest.mark.parametrize("name", ["REDIS_PASSWORD", "FLOWER_BASIC_AUTH", "GRAFANA_PASSWORD"])
 def test_a_secret_is_required_and_never_has_a_default(name: str) -> None:
     uses = re.findall(rf"\$\{{{name}(..)", COMPOSE.read_text(encoding="utf-8"))
 
@@ -133,6 +133,18 @@ def test_our_services_are_built_from_a_dockerfile_that_exists(
     assert {services[name]["image"] for name in OURS} == {services["worker"]["image"]}
 
 
+def test_files_of_ours_that_are_mounted_exist_and_images_of_others_are_pinned(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    mounts = [use.split(":")[0] for one in services.values() for use in one.get("volumes", [])]
+    files = [mount for mount in mounts if mount.startswith("./docs")]
+    images = {name: one["image"] for name, one in services.items() if name not in OURS}
+
+    assert len(files) == 4
+    assert [file for file in files if not (ROOT / file).exists()] == []
+    assert [name for name, image in images.items() if not re.search(r":v?\d+\.\d", image)] == []
+
+
 def test_what_the_dockerfile_copies_exists_and_is_not_ignored() -> None:
     dockerfile = (ROOT / "worker/Dockerfile").read_text(encoding="utf-8")
     copied = {
@@ -146,10 +158,20 @@ def test_what_the_dockerfile_copies_exists_and_is_not_ignored() -> None:
     assert [source for source in sorted(copied) if f"!{source}" not in ignored] == []
 
 
-def test_only_flower_is_published_and_only_on_loopback(services: dict[str, dict[str, Any]]) -> None:
+def test_only_pages_to_look_at_are_published_and_only_on_loopback(
+    services: dict[str, dict[str, Any]],
+) -> None:
     ports = {name: service["ports"] for name, service in services.items() if "ports" in service}
 
-    assert ports == {"flower": ["127.0.0.1:5555:5555"]}
+    assert ports == {
+        "flower": ["127.0.0.1:5555:5555"],
+        "grafana": ["127.0.0.1:3000:3000"],
+        "prometheus": ["127.0.0.1:9090:9090"],
+    }
+    assert {name for name in ports if services[name].get("profiles") == ["metrics"]} == {
+        "grafana",
+        "prometheus",
+    }
 
 
 def test_workers_can_be_multiplied_and_have_time_to_end_their_calls(

@@ -150,7 +150,9 @@ def test_the_twins_are_coroutines() -> None:
 def test_the_public_names() -> None:
     import orchestrator.api
 
-    assert orchestrator.__all__ == orchestrator.api.__all__
+    beside = {"Callback", "Control", "Plan", "Policy", "Reply", "RunState"}
+    assert set(orchestrator.__all__) == {*orchestrator.api.__all__, *beside}
+    assert all(hasattr(orchestrator, name) for name in orchestrator.__all__)
     assert set(orchestrator.__all__) <= set(dir(orchestrator))
     assert not hasattr(orchestrator, "create_fine_tuned_modle")
 

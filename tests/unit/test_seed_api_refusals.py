@@ -147,6 +147,10 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
         lambda: trainer(on_batch_complete="print"),
         "on_batch_complete must be a function",
     ),
+    "trainer: callbacks": (
+        lambda: trainer(callbacks=[print]),
+        "callbacks needs objects of classes derived from orchestrator.Callback, found builtin",
+    ),
     "trainer: patience": (
         lambda: trainer(early_stopping_patience=0),
         "early_stopping_patience must be 1 or more, not 0",

@@ -8,17 +8,12 @@ hash tag like all its other keys. A script touches both kinds, so the governor n
 from dataclasses import dataclass
 from functools import lru_cache
 
-from shared.keys import RunKeys
+from shared.keys import CallKeys, RunKeys
 
 
 @dataclass(frozen=True)
-class AccountKeys:
-    """The keys of one account: one endpoint and key, named by a short id that is no secret."""
-
-    account: str
-
-    def _key(self, *parts: str) -> str:
-        return ":".join(["cgrpo", "governor", self.account, *parts])
+class AccountKeys(CallKeys):
+    """The keys of one account."""
 
     @property
     def requests(self) -> str:
@@ -31,11 +26,6 @@ class AccountKeys:
         return self._key("tpm")
 
     @property
-    def permits(self) -> str:
-        """Sorted set: calls in flight, by the time their worker counts as dead."""
-        return self._key("permits")
-
-    @property
     def line(self) -> str:
         """Hash: mailbox of a waiting head -> its place and what it waits for."""
         return self._key("line")
@@ -45,18 +35,9 @@ class AccountKeys:
         """Counter: the places given out in the line."""
         return self._key("places")
 
-    @property
-    def pause(self) -> str:
-        """String, expires: until when no call leaves."""
-        return self._key("pause")
-
     def model_permits(self, model: str) -> str:
         """Sorted set: those of ``permits`` that ask this model."""
         return self._key("permits", model)
-
-    def model_pause(self, model: str) -> str:
-        """String, expires: until when no call to this model leaves."""
-        return self._key("pause", model)
 
     def adaptive(self, model: str) -> str:
         """Hash, expires: how many calls at once this model has been found to bear."""
