@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from orchestrator.cli.run import run
-from orchestrator.config import RunConfig
+from orchestrator.config import Columns, RunConfig
 from orchestrator.paired import Comparison
 from orchestrator.report.html.charts.cells import course, interval, reach
 from orchestrator.report.html.charts.histogram import histogram
@@ -138,7 +138,9 @@ def test_settings_that_differ_are_all_and_only_those() -> None:
 def test_the_command_of_a_report_makes_the_same_settings(tmp_path: Path) -> None:
     data = tmp_path / "my data.jsonl"
     data.write_text('{"text": "Explain qubits"}\n{"text": "Explain quantum gates"}\n', "utf-8")
-    config = CHANGED.model_copy(update={"data": str(data), "max_cost_usd": 1.5})
+    config = CHANGED.model_copy(
+        update={"data": str(data), "max_cost_usd": 1.5, "columns": Columns(id="number")}
+    )
 
     command = reproduction(RunDirectory(tmp_path), config).command
     program, verb, *words = shlex.split(command)
@@ -147,6 +149,7 @@ def test_the_command_of_a_report_makes_the_same_settings(tmp_path: Path) -> None
     told = CliRunner().invoke(run, [*words, "--dry-run", "--json"], catch_exceptions=False)
     values = {key: knob["value"] for key, knob in json.loads(told.stdout)["config"].items()}
     expected = config.model_dump(mode="json")
-    for key, value in expected.pop("algorithm").items():
-        expected[f"algorithm.{key}"] = value
+    for table in ("algorithm", "columns"):
+        for key, value in expected.pop(table).items():
+            expected[f"{table}.{key}"] = value
     assert values == expected
