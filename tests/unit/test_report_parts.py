@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from orchestrator.cli.run import run
+from orchestrator.cli import cli
 from orchestrator.config import Columns, RunConfig
 from orchestrator.paired import Comparison
 from orchestrator.report.html.charts.cells import course, interval, reach
@@ -137,7 +137,10 @@ def test_settings_that_differ_are_all_and_only_those() -> None:
 
 def test_the_command_of_a_report_makes_the_same_settings(tmp_path: Path) -> None:
     data = tmp_path / "my data.jsonl"
-    data.write_text('{"text": "Explain qubits"}\n{"text": "Explain quantum gates"}\n', "utf-8")
+    data.write_text(
+        '{"text": "Explain qubits", "number": "a"}\n{"text": "Explain gates", "number": "b"}\n',
+        "utf-8",
+    )
     config = CHANGED.model_copy(
         update={"data": str(data), "max_cost_usd": 1.5, "columns": Columns(id="number")}
     )
@@ -146,7 +149,7 @@ def test_the_command_of_a_report_makes_the_same_settings(tmp_path: Path) -> None
     program, verb, *words = shlex.split(command)
     assert (program, verb) == ("orchestrator", "run")
 
-    told = CliRunner().invoke(run, [*words, "--dry-run", "--json"], catch_exceptions=False)
+    told = CliRunner().invoke(cli, ["run", *words, "--dry-run", "--json"], catch_exceptions=False)
     values = {key: knob["value"] for key, knob in json.loads(told.stdout)["config"].items()}
     expected = config.model_dump(mode="json")
     for table in ("algorithm", "columns"):
