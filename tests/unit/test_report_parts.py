@@ -138,7 +138,7 @@ def test_settings_that_differ_are_all_and_only_those() -> None:
 def test_the_command_of_a_report_makes_the_same_settings(tmp_path: Path) -> None:
     data = tmp_path / "my data.jsonl"
     data.write_text(
-        '{"text": "Explain qubits", "number": "a"}\n{"text": "Explain gates", "number": "b"}\n',
+        '{"text": "Explain qubits", "number": "a"}\n{"text": "Explain a qubit", "number": "b"}\n',
         "utf-8",
     )
     config = CHANGED.model_copy(
