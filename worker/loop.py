@@ -103,7 +103,9 @@ class WorkerLoop:
             self._loop.call_soon_threadsafe(self.caller.drain)
 
     def stop(self) -> None:
-        """Take the card away and end the loop."""
+        """Take the card away and end the loop, if it ever began: Redis may never have answered."""
+        if not self._thread.is_alive():
+            return
         try:
             self.wait(self._take_card_away())
         finally:

@@ -61,6 +61,26 @@ def test_a_worker_beats_within_3_s_and_its_card_goes_with_sigterm(
     assert empty_redis.zcard(WORKERS) == 0
 
 
+def test_a_worker_that_never_reached_redis_ends_with_sigterm(
+    workplace: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "worker.log"
+    with log.open("wb") as out:
+        lonely = subprocess.Popen(
+            [sys.executable, "-m", "worker"],
+            cwd=ROOT,
+            env=clean_environment(workplace, {"REDIS_URL": "redis://127.0.0.1:1/0"}),
+            stdout=out,
+            stderr=out,
+        )
+    try:
+        wait_until(lambda: b"Cannot connect" in log.read_bytes(), 20)
+        lonely.send_signal(signal.SIGTERM)
+        assert lonely.wait(20) == 0
+    finally:
+        lonely.kill()
+
+
 def test_a_card_that_is_not_renewed_is_no_longer_alive(
     empty_redis: Redis, worker: Worker, server: str
 ) -> None:
