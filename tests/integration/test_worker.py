@@ -74,7 +74,7 @@ def test_a_worker_that_never_reached_redis_ends_with_sigterm(
             stderr=out,
         )
     try:
-        wait_until(lambda: b"Cannot connect" in log.read_bytes(), 20)
+        wait_until(lambda: b"Cannot connect" in log.read_bytes(), 20, "no try to connect")
         lonely.send_signal(signal.SIGTERM)
         assert lonely.wait(20) == 0
     finally:
