@@ -34,7 +34,7 @@ from orchestrator.update.triangular import root_of_inverse
 #: Steps of the fixed point at most: from ``FIRST_RIDGE``, from where the last update's ended, and
 #: for pairs, which start at the ridges of the parts alone.
 ROUNDS, ROUNDS_LATER, ROUNDS_OF_PAIRS = 4, 1, 2
-#: Changes of a ridge (in logs) that can wait for the next update.
+#: Changes of a ridge (in logs) that are not worth another root.
 SETTLED = 0.5
 #: The prior of the families' variances: how many effects it counts for, and of which share of the
 #: rewards' variance each is.
@@ -46,6 +46,15 @@ FIRST_RIDGE, FIRST_RIDGE_OF_PAIRS, LEAST_RIDGE, MOST_RIDGE = 4.0, 12.0, 0.05, 1e
 NOISE_FLOOR = 1e-12
 
 
+class Kept(NamedTuple):
+    """What an update keeps of its belief for the next, as arrays: ridges (g,), the others ()."""
+
+    ridges: FloatArray
+    misfit: FloatArray
+    noise: FloatArray
+    freedom: FloatArray
+
+
 class Belief(NamedTuple):
     """A Gaussian over worths. Made by ``believe``, read by ``thompson`` and ``drift``."""
 
@@ -54,7 +63,7 @@ class Belief(NamedTuple):
     moved: FloatArray
     #: Lower triangular (P, P), root root' = K^-1.
     root: FloatArray
-    #: By family, for the next update to start at; and those of ``root``, by column (P,).
+    #: By family, and by column (P,).
     ridges: FloatArray
     ridge: FloatArray
     #: Variance of a reward that no part explains.
@@ -63,14 +72,15 @@ class Belief(NamedTuple):
     freedom: float
     #: How well the families explain the rewards: the log of their probability, a constant apart.
     evidence: float
+    #: c - b'K^-1 b at these ridges, and at those where the fixed point started.
+    misfit: float
+    misfit_at_start: float
 
-    def kept(self) -> Mapping[str, FloatArray]:
+    def kept(self) -> Kept:
         """What ``recalled`` reads."""
-        return {
-            "ridges": self.ridges,
-            "noise": np.array(self.noise),
-            "freedom": np.array(self.freedom),
-        }
+        return Kept(
+            self.ridges, np.array(self.misfit), np.array(self.noise), np.array(self.freedom)
+        )
 
     def mean_from(self, start_P: FloatArray) -> FloatArray:
         """The mean, if before any reward it is ``start_P``."""
@@ -104,8 +114,9 @@ def believe(
     family_P = np.repeat(np.arange(len(families)), families)
     prior_g = WEIGHT * np.array(SHARES[: len(families)]) * squares / count
     ridge_g = np.full(len(families), FIRST_RIDGE) if start is None else start
-    next_g, noise, freedom = ridge_g, squares / count, count
+    noise, freedom = squares / count, count
     root_PP = _root(gram, ridge_g[family_P])
+    misfit = at_start = _misfit(root_PP, moved, squares)
     for _ in range(rounds):
         mean_P = root_PP @ (root_PP.T @ moved)
         left_P = ridge_g[family_P] * np.einsum("ij,ij->i", root_PP, root_PP)
@@ -119,31 +130,26 @@ def believe(
             break
         ridge_g = next_g
         root_PP = _root(gram, ridge_g[family_P])
+        misfit = _misfit(root_PP, moved, squares)
     ridge_P = ridge_g[family_P]
-    mean_P = root_PP @ (root_PP.T @ moved)
-    # The residual and the ridge's penalty: c - b'K^-1 b.
-    misfit = max(squares - float(moved @ mean_P), NOISE_FLOOR * squares)
     complexity = float(np.log(ridge_P).sum() + 2 * np.log(np.diag(root_PP)).sum())
     evidence = -0.5 * (count * math.log(noise) + misfit / noise - complexity)
-    return Belief(gram, moved, root_PP, next_g, ridge_P, noise, freedom, evidence)
+    return Belief(
+        gram, moved, root_PP, ridge_g, ridge_P, noise, freedom, evidence, misfit, at_start
+    )
 
 
-def recalled(
-    gram: FloatArray,
-    moved: FloatArray,
-    families: Sequence[int],
-    kept: Mapping[str, FloatArray],
-) -> Belief | None:
-    """The belief in the same sums again, without the fixed point; None if nothing was kept.
-
-    Its evidence is not known any more: NaN.
-    """
-    if "ridges" not in kept:
+def recalled(state: Mapping[str, FloatArray]) -> Kept | None:
+    """What the last update kept; None at the start."""
+    if "misfit" not in state:
         return None
-    ridge_P = np.repeat(kept["ridges"], families)
-    root_PP = _root(gram, ridge_P)
-    noise, freedom = float(kept["noise"]), float(kept["freedom"])
-    return Belief(gram, moved, root_PP, kept["ridges"], ridge_P, noise, freedom, math.nan)
+    return Kept(*(state[name] for name in Kept._fields))
+
+
+def _misfit(root_PP: FloatArray, moved: FloatArray, squares: float) -> float:
+    """The residual and the ridge's penalty."""
+    seen_P = root_PP.T @ moved
+    return max(squares - float(seen_P @ seen_P), NOISE_FLOOR * squares)
 
 
 def _root(gram: FloatArray, ridge_P: FloatArray) -> FloatArray:

@@ -1,6 +1,7 @@
 """A silent change of the world: batches whose residuals the past says are too large.
 
-    T = sum_g e_g' C_g^-1 e_g        e = y - z mean        C = s2 I + z V z', within the group
+    T = e' C^-1 e / s2        e = y - z mean, before the batch        C = I + z K^-1 z'
+      = (misfit after the batch - misfit before) / s2               misfit = c - b' K^-1 b
     F = T / nu        nu = sum (G - 1)        against nu and N - known degrees of freedom
     Z = Paulson's cube root of F: about standard normal while the world stays
     suspicion <- max(0, suspicion + Z - 1/2)        a change if it exceeds ``SURE``
@@ -11,6 +12,8 @@ up (CUSUM). After a change the past keeps ``KEPT`` of its weight, little enough 
 decides within a batch. While parts explain the rewards, Z is standard normal and a world that stays
 was never forgotten in 600 updates; where pairs matter most or there is no noise, in 2 of 12 runs.
 So no memory has to fade on suspicion (``gamma`` = 1). Noise as large as the signal hides a change.
+
+T needs no C: a batch adds to the misfit of the regression what it could not foretell.
 
 Sources: Paulson 1942; Page 1954 (CUSUM); Basseville & Nikiforov 1993 (tests on innovations). Left
 out: finding when it changed (the sums cannot be taken apart).
@@ -23,8 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from orchestrator.rollouts import FloatArray
-from orchestrator.update.belief import Belief
-from orchestrator.update.sums import Rows
+from orchestrator.update.belief import Kept
 
 #: Suspicion beyond which it is no chance; what a batch must exceed to add to it.
 SURE, SLACK = 8.0, 0.5
@@ -42,14 +44,19 @@ class Watch(NamedTuple):
     drifts: float
     changed: bool = False
 
-    def after(self, belief: Belief, rows: Rows) -> "Watch":
-        """With groups that the belief, from before them, foretells."""
-        if belief.freedom < LEAST_FREEDOM:
+    def after(self, grown: float, degrees: int, before: Kept) -> "Watch":
+        """With a batch of so many degrees of freedom, by which the misfit has grown so much.
+
+        ``before``: what the update before it kept.
+        """
+        if before.freedom < LEAST_FREEDOM:
             return Watch(self.suspicion, self.drifts)
-        grown = max(0.0, self.suspicion + surprise(belief, rows) - SLACK)
-        if grown > SURE:
+        ratio = max(grown, 0.0) / float(before.noise) / degrees
+        surprise = paulson(ratio, degrees, float(before.freedom))
+        suspicion = max(0.0, self.suspicion + surprise - SLACK)
+        if suspicion > SURE:
             return Watch(0.0, self.drifts + 1, changed=True)
-        return Watch(grown, self.drifts)
+        return Watch(suspicion, self.drifts)
 
     def state(self) -> Mapping[str, FloatArray]:
         """What ``watched`` reads."""
@@ -60,22 +67,6 @@ def watched(state: Mapping[str, FloatArray]) -> Watch:
     """The watch of a domain's state; without any suspicion at the start."""
     zero = np.zeros(())
     return Watch(float(state.get("suspicion", zero)), float(state.get("drifts", zero)))
-
-
-def surprise(belief: Belief, rows: Rows) -> float:
-    """Z of the groups under the belief from before them."""
-    error_R = rows.y_R - rows.z_Rd @ belief.mean_from(np.zeros(len(belief.moved)))
-    rooted_RP = rows.z_Rd @ belief.root
-    end_g = np.cumsum(rows.sizes_g)
-    total = 0.0
-    # Groups of one size at once: a solver is called a few times, not once a group.
-    for size in np.unique(rows.sizes_g).tolist():
-        at_hG = (end_g[rows.sizes_g == size] - size)[:, None] + np.arange(size)
-        rooted_hGP, error_hG1 = rooted_RP[at_hG], error_R[at_hG][:, :, None]
-        spread_hGG = rooted_hGP @ rooted_hGP.transpose(0, 2, 1) + np.eye(size)
-        total += float((error_hG1 * np.linalg.solve(spread_hGG, error_hG1)).sum()) / belief.noise
-    degrees = len(error_R) - len(rows.sizes_g)
-    return paulson(total / degrees, degrees, belief.freedom)
 
 
 def paulson(ratio: float, upper: float, lower: float) -> float:

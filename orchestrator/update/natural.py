@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from orchestrator.algorithm import Natural
-from orchestrator.rollouts import DomainWeights, FloatArray, Group, Params
+from orchestrator.rollouts import Action, DomainWeights, FloatArray, Group, Params
 from orchestrator.space import Space
 from orchestrator.update import drift, pairs, sums
 from orchestrator.update.belief import (
@@ -34,6 +34,7 @@ from orchestrator.update.belief import (
     ROUNDS_LATER,
     ROUNDS_OF_PAIRS,
     Belief,
+    Kept,
     believe,
     recalled,
 )
@@ -47,10 +48,13 @@ from orchestrator.update.trust import within
 PAIRS_MUST_GAIN = 2.0
 
 
-class _Past(NamedTuple):
+class _Learnt(NamedTuple):
+    """Everything so far, and the belief in parts alone; None without a slope."""
+
     statistics: Statistics
     sums: pairs.PairSums
     watch: drift.Watch
+    alone: Belief | None
 
 
 class _Moved(NamedTuple):
@@ -69,72 +73,81 @@ def solve(old: DomainWeights, groups: Sequence[Group], knobs: Natural, space: Sp
         return Solution(old, used=0)
     actions = [rollout.action for group in alive for rollout in group.survivors()]
     rows = sums.rows_of(alive, knobs, space)
-    past = _past(old, rows, knobs, space)
-    statistics = sums.absorbed(past.statistics, rows, knobs)
+    learnt = _learnt(old, rows, actions, knobs, space)
     if knobs.exploration == "thompson":
-        columns_Rq = pairs.columns(space, actions) if len(past.sums.moved) else None
-        pair_sums = pairs.absorbed(past.sums, columns_Rq, rows, knobs)
-        moved = _sampled(statistics, pair_sums, old, knobs, space)
+        moved = _sampled(learnt, old, knobs, space)
     else:
-        found = tempered(statistics, old, actions, knobs.temperature_scale, space)
+        found = tempered(learnt.statistics, old, actions, knobs.temperature_scale, space)
         moved = _Moved(found.params, {}, found.temperature)
     params = moved.params
     if knobs.max_kl is not None:
         params = within(knobs.max_kl, old.params, params, space, actions)
-    state = {**statistics._asdict(), **moved.state, **past.watch.state()}
+    kept = learnt.alone.kept()._asdict() if learnt.alone else {}
+    state = {**learnt.statistics._asdict(), **moved.state, **kept, **learnt.watch.state()}
     weights = DomainWeights(params, old.reference, state)
     return Solution(weights, len(actions), temperature=moved.temperature)
 
 
-def _past(old: DomainWeights, rows: Rows, knobs: Natural, space: Space) -> _Past:
-    """The sums so far, with little weight if these groups show that the world has changed."""
-    statistics = sums.remembered(old.state, space.d)
-    pair_sums = pairs.remembered(old.state, space.d, pairs.count(space, knobs.max_pairs))
-    watch = drift.watched(old.state)
-    if not knobs.detect_drift or not statistics.b.any():
-        return _Past(statistics, pair_sums, watch)
-    families = _families(space)
-    before = recalled(statistics.A, statistics.b, families, old.state) or _alone(
-        statistics, old.state, space
-    )
-    watch = watch.after(before, rows)
-    if not watch.changed:
-        return _Past(statistics, pair_sums, watch)
-    return _Past(
-        Statistics(*(drift.KEPT * array for array in statistics)),
-        pairs.PairSums(*(drift.KEPT * array for array in pair_sums)),
-        watch,
-    )
+def _learnt(
+    old: DomainWeights, rows: Rows, actions: Sequence[Action], knobs: Natural, space: Space
+) -> _Learnt:
+    """The sums with these rows; the past counts little if they show that the world has changed."""
+    count = pairs.count(space, knobs.max_pairs) if knobs.exploration == "thompson" else 0
+    columns_Rq = pairs.columns(space, actions) if count else None
+    past = sums.remembered(old.state, space.d)
+    past_pairs = pairs.remembered(old.state, space.d, count)
+    watch, before = drift.watched(old.state), recalled(old.state)
+    statistics = sums.absorbed(past, rows, knobs)
+    alone = _alone(statistics, before, space)
+    if alone and before and knobs.detect_drift:
+        degrees = len(rows.y_R) - len(rows.sizes_g)
+        grown = alone.misfit_at_start - _misfit_before(past, before, rows.fading(knobs), space)
+        watch = watch.after(grown, degrees, before)
+    if watch.changed:
+        past = Statistics(*(drift.KEPT * array for array in past))
+        past_pairs = pairs.PairSums(*(drift.KEPT * array for array in past_pairs))
+        statistics = sums.absorbed(past, rows, knobs)
+        alone = _alone(statistics, before, space)
+    return _Learnt(statistics, pairs.absorbed(past_pairs, columns_Rq, rows, knobs), watch, alone)
 
 
-def _sampled(
-    statistics: Statistics,
-    pair_sums: pairs.PairSums,
-    old: DomainWeights,
-    knobs: Natural,
-    space: Space,
-) -> _Moved:
+def _misfit_before(past: Statistics, before: Kept, gamma: float, space: Space) -> float:
+    """The misfit of the past as it counts now."""
+    if gamma == 1:
+        return float(before.misfit)
+    faded = Statistics(*(gamma * array for array in past))
+    return _believed(faded, before.ridges, 0, space).misfit
+
+
+def _sampled(learnt: _Learnt, old: DomainWeights, knobs: Natural, space: Space) -> _Moved:
     """The family's member that acts as draws of the worths do; the reference without a slope."""
-    state = pairs.state_of(pair_sums)
-    if not statistics.b.any():
+    state = pairs.state_of(learnt.sums)
+    if learnt.alone is None:
         return _Moved(old.reference, state)
-    alone = _alone(statistics, old.state, space)
-    belief, together = alone, _together(statistics, pair_sums, alone, space)
-    if together and together.evidence > alone.evidence + PAIRS_MUST_GAIN:
+    belief = learnt.alone
+    together = _together(learnt.statistics, learnt.sums, belief, space)
+    if together and together.evidence > belief.evidence + PAIRS_MUST_GAIN:
         belief = together
-    explored = explore(belief, old.reference, space, knobs.floor, knobs.spread)
-    return _Moved(explored.params, {**state, **alone.kept()})
+    return _Moved(explore(belief, old.reference, space, knobs.floor, knobs.spread).params, state)
 
 
 def _families(space: Space) -> list[int]:
     return [space.n, space.T, space.m]
 
 
-def _alone(statistics: Statistics, state: Mapping[str, FloatArray], space: Space) -> Belief:
-    """The belief in parts alone: ridges follow the rewards from update to update."""
+def _alone(statistics: Statistics, before: Kept | None, space: Space) -> Belief | None:
+    """The belief in parts alone; its ridges follow the rewards from update to update."""
+    if not statistics.b.any():
+        return None
+    if before is None:
+        return _believed(statistics, None, ROUNDS, space)
+    return _believed(statistics, before.ridges, ROUNDS_LATER, space)
+
+
+def _believed(
+    statistics: Statistics, start: FloatArray | None, rounds: int, space: Space
+) -> Belief:
     A, b, c, N = statistics
-    start = state.get("ridges")
-    rounds = ROUNDS if start is None else ROUNDS_LATER
     return believe(A, b, float(c), float(N), _families(space), start, rounds)
 
 

@@ -7,9 +7,18 @@ import pytest
 
 from orchestrator import policy, update
 from orchestrator.algorithm import Natural
-from orchestrator.rollouts import Action, DomainWeights, Example, Group, Rollout, Weights
+from orchestrator.rollouts import (
+    Action,
+    DomainWeights,
+    Example,
+    FloatArray,
+    Group,
+    Rollout,
+    Weights,
+)
 from orchestrator.space import Space
 from orchestrator.update import drift
+from orchestrator.update.belief import Belief, believe
 from shared.messages import Reward
 
 SPACE = Space(8, 3, 6, tuple((i % 6, (i + 2) % 6) for i in range(8)), (None,) * 8, k=2, f=1)
@@ -83,6 +92,25 @@ def test_a_changed_world_is_noticed_and_learnt_anew() -> None:
     best = after(Action((1, 5), 0, ()))
     deployed = policy.greedy(weights.domains["physics"].params, SPACE)
     assert after(deployed) >= 0.8 * best
+
+
+def test_a_misfit_grows_by_what_a_batch_could_not_foretell() -> None:
+    """By e' (I + Z K^-1 Z')^-1 e of the batch, at the same ridges."""
+    draws = np.random.default_rng(9)
+    before_RP, batch_RP = draws.normal(size=(30, 9)), draws.normal(size=(12, 9))
+    old_R, new_R = draws.normal(size=30), draws.normal(size=12)
+    both_RP, both_R = np.concatenate([before_RP, batch_RP]), np.concatenate([old_R, new_R])
+
+    def belief(held_RP: FloatArray, reward_R: FloatArray) -> Belief:
+        squares, start = float(reward_R @ reward_R), np.array([2.0, 3.0, 4.0])
+        gram, moved = held_RP.T @ held_RP, held_RP.T @ reward_R
+        return believe(gram, moved, squares, len(reward_R), (3, 3, 3), start, rounds=0)
+
+    first, second = belief(before_RP, old_R), belief(both_RP, both_R)
+    error_R = new_R - batch_RP @ first.mean_from(np.zeros(9))
+    spread_RR = np.eye(12) + batch_RP @ first.root @ first.root.T @ batch_RP.T
+    expected = error_R @ np.linalg.solve(spread_RR, error_R)
+    assert second.misfit_at_start - first.misfit == pytest.approx(expected, abs=1e-10)
 
 
 def test_paulsons_deviation_is_that_of_the_f_distribution() -> None:

@@ -64,6 +64,8 @@ def made(space: Space, mean_P: FloatArray, deviation: float) -> Belief:
         noise=deviation**2,
         freedom=50.0,
         evidence=0.0,
+        misfit=1.0,
+        misfit_at_start=1.0,
     )
 
 
