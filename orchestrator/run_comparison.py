@@ -1,7 +1,5 @@
 """Runs side by side: the settings that differ, the results, and the ends paired by prompt."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +8,7 @@ from orchestrator.config_files import flatten
 from orchestrator.intervals import CONFIDENCE
 from orchestrator.paired import Comparison, compare
 from orchestrator.run_directory import RunDirectory
+from orchestrator.run_identity import identity
 from orchestrator.run_overview import Overview, overview, result_of
 from orchestrator.run_state import RunState
 from shared.errors import UsageError
@@ -49,10 +48,8 @@ def compared(directories: Sequence[RunDirectory], force: bool = False) -> Compar
             raise UsageError(f"{one.path}: damaged ({one.reason}); it cannot be compared")
     configs = [RunConfig.model_validate(each.read_json("config.json")) for each in directories]
     inputs = [each.read_json("inputs.json") for each in directories]
-    identities = [_identity(*each) for each in zip(configs, inputs, strict=True)]
-    different = tuple(
-        what for what in ("data", "reward") if len({each[what] for each in identities}) > 1
-    )
+    first, *others = [identity(*each) for each in zip(configs, inputs, strict=True)]
+    different = tuple(dict.fromkeys(what for other in others for what in first.unlike(other)))
     if different and not force:
         raise UsageError(
             f"these runs have different {' and '.join(different)}: their rewards say nothing about"
@@ -65,24 +62,6 @@ def compared(directories: Sequence[RunDirectory], force: bool = False) -> Compar
         different,
         _against_first(directories, configs[0].seed, bool(different)),
     )
-
-
-def _identity(config: RunConfig, inputs: Mapping[str, Any]) -> dict[str, str]:
-    """What the held-out prompts are, and how completions were scored, as short hashes."""
-    split = None if "heldout" in inputs else (config.heldout_fraction, config.seed)
-    files = [inputs[role]["sha256"] for role in ("train", "heldout") if role in inputs]
-    total = sum(config.rewards().values())
-    shares = {name: weight / total for name, weight in config.rewards().items() if weight}
-    rubric = inputs.get("rubric", {}).get("sha256")
-    return {
-        "data": _hash(files, split, config.columns.model_dump()),
-        "reward": _hash(shares, config.reward_options, sorted(config.judge_models), rubric),
-    }
-
-
-def _hash(*values: Any) -> str:
-    text = json.dumps(values, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _settings(config: RunConfig, inputs: Mapping[str, Any]) -> dict[str, Any]:

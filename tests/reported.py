@@ -11,7 +11,6 @@ from orchestrator.report.html.facts import (
     Facts,
     Failed,
     File,
-    Fingerprint,
     Latency,
     Level,
     Moved,
@@ -23,6 +22,7 @@ from orchestrator.report.html.facts import (
 )
 from orchestrator.report.html.plain_text import line
 from orchestrator.report.html.shown_rollout import shown
+from orchestrator.run_identity import Identity
 
 #: What models write, and what pages must survive.
 HOSTILE = (
@@ -153,7 +153,7 @@ def facts(word: str = "d", **changes: Any) -> Facts:
         "settings": (Setting("seed", name, "0", name),),
         "config": {"algorithm.solver": "natural", "seed": name},
         "reproduction": Reproduction(name, name, (File("train", name, "00"),), (("python", name),)),
-        "fingerprint": Fingerprint("da7a", "4e3a4d"),
+        "identity": Identity("da7a", "4e3a4d"),
         "notes": (name,),
     }
     return Facts(**(values | changes))

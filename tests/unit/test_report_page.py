@@ -5,9 +5,10 @@ import re
 import pytest
 
 from orchestrator.report.html.comparison import comparison_page, refuse_unlike
-from orchestrator.report.html.facts import Facts, Fingerprint, Level, Rollouts, Verdict
+from orchestrator.report.html.facts import Facts, Level, Rollouts, Verdict
 from orchestrator.report.html.page import run_page
 from orchestrator.report.html.plain_text import line, text
+from orchestrator.run_identity import Identity
 from shared.errors import UsageError
 from tests.reported import GAIN, HOSTILE, Page, facts, sha256
 
@@ -149,7 +150,7 @@ def test_texts_keep_what_people_write() -> None:
 
 def test_runs_with_other_data_or_rewards_are_not_compared() -> None:
     first = facts(run="A")
-    other = facts(run="B", fingerprint=Fingerprint("other", first.fingerprint.reward))
+    other = facts(run="B", identity=Identity("other", first.identity.reward))
 
     refuse_unlike([first, first])
     with pytest.raises(UsageError, match=r"B differs from A in its data: .*--force"):

@@ -17,6 +17,7 @@ from orchestrator.report.html.probabilities import moved
 from orchestrator.report.html.rollout_scan import scan
 from orchestrator.report.html.verdict import basis, verdict
 from orchestrator.run_directory import RunDirectory
+from orchestrator.run_identity import identity
 from orchestrator.stored_run import StoredRun, stored_run, with_copies
 from shared.errors import UsageError
 
@@ -90,7 +91,7 @@ def collect(directory: RunDirectory, stopped: str | None = None) -> Facts:
         settings=tuple(reproduction.changed(config)),
         config={key: line(str(value), 400) for key, value in reproduction.knobs(config).items()},
         reproduction=reproduction.reproduction(directory, config),
-        fingerprint=reproduction.fingerprint(directory, config),
+        identity=identity(config, reproduction.kept_inputs(directory)),
         notes=learnt.notes,
     )
 

@@ -40,18 +40,9 @@ def refuse_unlike(several: Sequence[Facts]) -> None:
 
 def differences(several: Sequence[Facts], names: Sequence[str]) -> list[str]:
     """What makes the rewards of runs incomparable with the first run's, in words."""
-    first, found = several[0].fingerprint, []
+    first, found = several[0].identity, []
     for name, facts in zip(names[1:], several[1:], strict=True):
-        other = facts.fingerprint
-        unlike = [
-            what
-            for what, same in (
-                ("data", first.data == other.data),
-                ("reward", first.reward == other.reward),
-            )
-            if not same
-        ]
-        if unlike:
+        if unlike := first.unlike(facts.identity):
             found.append(f"{name} differs from {names[0]} in its {' and '.join(unlike)}")
     return found
 

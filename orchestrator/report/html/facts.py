@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.paired import Comparison
 from orchestrator.report.html.plain_text import Text
+from orchestrator.run_identity import Identity
 
 
 class Level(NamedTuple):
@@ -154,13 +155,6 @@ class Reproduction:
     environment: tuple[tuple[str, str], ...]
 
 
-class Fingerprint(NamedTuple):
-    """What two runs must share for their rewards to mean the same; in hexadecimal."""
-
-    data: str
-    reward: str
-
-
 @dataclass(frozen=True)
 class Facts:
     """Everything that a report says of one run."""
@@ -205,6 +199,6 @@ class Facts:
     #: Every setting, JSON by dotted key.
     config: Mapping[str, str]
     reproduction: Reproduction
-    fingerprint: Fingerprint
+    identity: Identity
     #: What could not be read, in sentences.
     notes: tuple[str, ...]

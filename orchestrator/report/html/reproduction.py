@@ -1,6 +1,5 @@
 """Settings that differ from their defaults, how to run again, and what makes runs alike."""
 
-import hashlib
 import json
 import shlex
 from collections.abc import Iterator, Mapping
@@ -9,7 +8,7 @@ from typing import Any
 from orchestrator.algorithm import Clipped, Natural
 from orchestrator.config import RunConfig
 from orchestrator.config_files import flatten
-from orchestrator.report.html.facts import File, Fingerprint, Reproduction, Setting
+from orchestrator.report.html.facts import File, Reproduction, Setting
 from orchestrator.report.html.plain_text import line
 from orchestrator.run_directory import RunDirectory
 from shared.errors import UsageError
@@ -54,7 +53,7 @@ def _meaning(config: RunConfig, key: str) -> str:
 
 def reproduction(directory: RunDirectory, config: RunConfig) -> Reproduction:
     """How the same run is made again. ``config`` names the files that the run was given."""
-    kept = _json(directory, "inputs.json")
+    kept = kept_inputs(directory)
     files = [
         File(role, line(entry.get("path"), 300), str(entry.get("sha256")))
         for role, entry in kept.items()
@@ -104,25 +103,9 @@ def _copies(directory: RunDirectory, kept: Mapping[str, Any], config: RunConfig)
         yield f"--set {shlex.quote('rubric=' + json.dumps(copies['rubric']))}"
 
 
-def fingerprint(directory: RunDirectory, config: RunConfig) -> Fingerprint:
-    """Hashes of the prompts, and of what their completions are scored by."""
-    kept = _json(directory, "inputs.json")
-    sums = {role: entry.get("sha256") for role, entry in kept.items()}
-    data = {"train": sums.get("train"), "heldout": sums.get("heldout")}
-    if data["heldout"] is None:
-        data |= {"seed": config.seed, "heldout_fraction": config.heldout_fraction}
-    total = sum(config.rewards().values())
-    reward = {
-        "parts": {name: round(weight / total, 9) for name, weight in config.rewards().items()},
-        "options": config.reward_options,
-        "judges": list(config.judge_models),
-        "rubric": sums.get("rubric"),
-    }
-    return Fingerprint(_hash(data), _hash(reward))
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+def kept_inputs(directory: RunDirectory) -> dict[str, Any]:
+    """Role -> what the run has kept of the file; nothing if that is lost."""
+    return _json(directory, "inputs.json")
 
 
 def _json(directory: RunDirectory, name: str) -> dict[str, Any]:
