@@ -67,7 +67,7 @@ def cost_lines(inputs: Inputs, models: Models) -> Iterator[str]:
         yield "           cost unknown: a price is missing in the endpoint's list"
         return
     yield (
-        f"           expected ${plan.expected_usd:.2f}   ceiling ${plan.ceiling_usd:.2f}"
+        f"           expected ${digits(plan.expected_usd)}   ceiling ${digits(plan.ceiling_usd)}"
         " (every reply at max_tokens)"
     )
     left = models.key.remaining_usd if models.key else None
@@ -78,7 +78,12 @@ def cost_lines(inputs: Inputs, models: Models) -> Iterator[str]:
         before = inputs.config.prompts_before
         paid = cap / plan.ceiling_usd * before(inputs.steps + 1)
         last = next(step for step in range(1, inputs.steps + 1) if before(step + 1) > paid)
-        yield f"           cap ${cap:.2f}: stops in step ~{last} if every reply is that long"
+        yield f"           cap ${digits(cap)}: stops in step ~{last} if every reply is that long"
+
+
+def digits(usd: float) -> str:
+    """Dollars: cents of what is worth dollars, parts of cents below."""
+    return f"{usd:.2f}" if usd >= 1 else f"{usd:.4f}"
 
 
 def _steps(inputs: Inputs) -> str:
