@@ -25,7 +25,7 @@ class AdvantageKnobs(Knobs):
 
 
 class Natural(AdvantageKnobs):
-    """Closed form: a regression on every reward ever paid for (algorithm.md, section 3)."""
+    """Closed form: a regression on every reward ever paid for."""
 
     solver: Literal["natural"] = "natural"
     exploration: Literal["thompson", "temperature"] = "thompson"
@@ -67,6 +67,7 @@ class Clipped(AdvantageKnobs):
     epsilon: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """The ratio is clipped to [1 - epsilon, 1 + epsilon_high]."""
     epsilon_high: Annotated[float, Field(gt=0)] = 0.28
+    """The upper end: a wider one lets rare good choices grow (DAPO)."""
     beta: Annotated[float, Field(ge=0)] = 0.0
     """Weight of KL(pi || reference)."""
     entropy_coef: Annotated[float, Field(ge=0)] = 0.01

@@ -45,7 +45,8 @@ def _data(inputs: Inputs) -> Finding:
     words = f"{len(inputs.domains)} domains, {concepts} concepts; {len(inputs.train)} prompts"
     if inputs.unmatched:
         places = ", ".join(example.source for example in inputs.unmatched[:3])
-        words += f"; {len(inputs.unmatched)} match no domain and are left out ({places}, …)"
+        more = ", …" if len(inputs.unmatched) > 3 else ""
+        words += f"; {len(inputs.unmatched)} match no domain and are left out ({places}{more})"
     return Finding("data", True, f"{words}; {len(inputs.heldout)} held out")
 
 

@@ -53,15 +53,10 @@ def engine(
     """
     if url is not None:
         server = check_server(url)
-        cards = _workers(url)
-        workers = len(cards)
-        if not workers:
-            raise EnvironmentNotReady(
-                f"no worker listens at {redacted(url)}; start one there with: orchestrator worker"
-            )
+        cards = workers_of(url)
         description = f"Redis {server} at {redacted(url)} + {_in_words(cards)}"
         with _joined(config, run, url, interrupts) as (broker, dispatcher):
-            yield Engine(broker, dispatcher, url, description, workers, None)
+            yield Engine(broker, dispatcher, url, description, len(cards), None)
         return
     crew = (config.workers, config.worker_groups, config.worker_lease_s)
     with Embedded(state, logs, *crew) as cluster:
@@ -84,12 +79,19 @@ def check_rewards(engine: Engine, terms: tuple[RewardTerm, ...], columns: tuple[
         raise UsageError("\n".join(problems))
 
 
-def _workers(url: str) -> list[WorkerCard]:
-    """The live workers of a server; one that was just wiped has heard of none for a heartbeat."""
+def workers_of(url: str) -> list[WorkerCard]:
+    """The live workers of a server; one that was just wiped has heard of none for a heartbeat.
+
+    Raises EnvironmentNotReady if there is none.
+    """
     end = time.monotonic() + HEARTBEAT_S + 0.5
     with connect(url) as client:
         while not (cards := live_workers(client)) and time.monotonic() < end:
             time.sleep(0.1)
+    if not cards:
+        raise EnvironmentNotReady(
+            f"no worker listens at {redacted(url)}; start one there with: orchestrator worker"
+        )
     return cards
 
 

@@ -10,14 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from redis.exceptions import RedisError
+
 from orchestrator import run
-from orchestrator.budget import estimate, restore_ledger, spending
+from orchestrator.budget import Spending, estimate, restore_ledger, spending
 from orchestrator.callbacks import Control, new_callback
 from orchestrator.embedded import connect
 from orchestrator.engine import Engine, check_rewards, engine
 from orchestrator.environment import environment
 from orchestrator.inputs import Inputs, prepare
-from orchestrator.interrupts import Interrupts
+from orchestrator.interrupts import Interrupted, Interrupts
 from orchestrator.policy_file import policy_document
 from orchestrator.preflight import Models, preflight
 from orchestrator.report.explain import instrument, instrument_metrics
@@ -70,11 +72,12 @@ def play(
     interrupts: Interrupts,
     trackers: Callable[[int], Sequence[Tracker]],
     started: Callable[[Engine, int], None],
+    stopped: Callable[[Spending], None] = lambda spent: None,
 ) -> Mapping[str, Any]:
     """Train to the end and return the summary, which is also kept in ``run.json``.
 
-    ``started`` is told the engine and the first step before the first rollout, and ``trackers``
-    makes who listens beside the files.
+    ``started`` is told the engine and the first step before the first rollout, ``trackers`` makes
+    who listens beside the files, and ``stopped`` is told the bill of a run that does not end.
     """
     inputs, models, directory, _ = session
     began = time.monotonic()
@@ -100,16 +103,10 @@ def play(
                 machine.dispatcher.clear_stop()
                 started(machine, first)
                 with _listening(session, machine, first, trackers) as (listeners, control):
-                    outcome = run.train(
-                        run.Run(
-                            inputs,
-                            models,
-                            store,
-                            machine.dispatcher,
-                            directory,
-                            listeners,
-                            control,
-                        )
+                    dispatcher = machine.dispatcher
+                    outcome = _trained(
+                        run.Run(inputs, models, store, dispatcher, directory, listeners, control),
+                        stopped,
                     )
             spent = spending(machine.dispatcher.redis, directory.name)
             found = summary(inputs, outcome, spent, time.monotonic() - began)
@@ -120,6 +117,15 @@ def play(
         directory.write_json("run.json", {"orchestrator": version("concept-grpo"), **found})
     forget_engine(state)
     return found
+
+
+def _trained(doing: run.Run, stopped: Callable[[Spending], None]) -> run.Outcome:
+    try:
+        return run.train(doing)
+    except (Interrupted, RunFailed):
+        with contextlib.suppress(RedisError, RunFailed):
+            stopped(spending(doing.dispatcher.redis, doing.directory.name))
+        raise
 
 
 @contextmanager

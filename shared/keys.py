@@ -47,6 +47,11 @@ class RunKeys:
         what a judge answered."""
         return self._key("slots", step, group)
 
+    @property
+    def all_slots(self) -> str:
+        """Pattern of the slots of all groups."""
+        return self._key("slots") + ":*"
+
     def lease(self, step: int, group: str, role: Role) -> str:
         """String, expires: the worker that has the group in hand."""
         return self._key("lease", step, group, role)

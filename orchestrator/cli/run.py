@@ -2,9 +2,8 @@
 
 import json
 import os
-import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,18 +15,21 @@ from orchestrator.cli.options import (
     given,
     resolve_options,
     settings_options,
-    shown_path,
 )
 from orchestrator.cli.run_argument import RUNS_DIR, RunName
 from orchestrator.cli.sections import SectionedCommand
 
 if TYPE_CHECKING:
+    from orchestrator.budget import Spending
     from orchestrator.config_files import Resolved
     from orchestrator.engine import Engine
     from orchestrator.inputs import Inputs
     from orchestrator.preflight import Models
-    from orchestrator.run_directory import RunDirectory
     from orchestrator.session import Session
+
+
+#: Behind the line of the embedded engine.
+SCALE_OUT = "      <- scale out: docker compose up"
 
 
 class Shown(NamedTuple):
@@ -95,7 +97,7 @@ def run(
     inputs, models = _checked(resolved, server)
     ask = bool(models.all()) and not yes and sys.stdin.isatty()
     if ask:
-        _confirm(inputs, models)
+        _confirm(inputs, models, server)
     _play(begin(inputs, models), server, shown._replace(told=ask))
 
 
@@ -122,9 +124,12 @@ def _checked(resolved: "Resolved", server: str | None) -> "tuple[Inputs, Models]
     return inputs, preflight(resolved.config)
 
 
-def _confirm(inputs: "Inputs", models: "Models") -> None:
-    from orchestrator.report.header import header
+def _confirm(inputs: "Inputs", models: "Models", server: str | None) -> None:
+    from orchestrator.engine import workers_of
+    from orchestrator.report.header import header, preflight_line
 
+    workers = f"{len(workers_of(server))} online" if server else "start with the run"
+    click.echo(preflight_line(models, f"workers {workers}"), err=True)
     for line in header(inputs, models):
         click.echo(line, err=True)
     click.confirm("start?", default=True, abort=True, err=True)
@@ -152,6 +157,7 @@ def _show_dry_run(resolved: "Resolved", as_json: bool) -> None:
 def _play(session: "Session", server: str | None, shown: Shown) -> None:
     from redis.exceptions import RedisError
 
+    from orchestrator.cli.run_end import how_it_stopped, report_stopped, say_done, say_stopped
     from orchestrator.interrupts import Interrupted, Interrupts
     from orchestrator.report.header import header
     from orchestrator.session import play
@@ -163,9 +169,10 @@ def _play(session: "Session", server: str | None, shown: Shown) -> None:
     inputs, directory = session.inputs, session.directory
 
     def started(machine: "Engine", first: int) -> None:
-        click.echo(_title(session, first), err=True)
-        told = [f"  engine   {machine.description}"]
-        for line in told if shown.told else header(inputs, session.models, machine.description):
+        click.echo(_title(session, machine, first), err=True)
+        words = machine.description + (SCALE_OUT if machine.embedded else "")
+        told = [f"  engine   {words}"]
+        for line in told if shown.told else header(inputs, session.models, words):
             click.echo(line, err=True)
         if shown.flower:
             stack.enter_context(_flower(machine.url, directory.path / "logs" / "latest"))
@@ -177,90 +184,33 @@ def _play(session: "Session", server: str | None, shown: Shown) -> None:
         return [console, *([JsonLines(sys.stdout)] if shown.as_json else [])]
 
     interrupts = Interrupts()
+    bill: list[Spending] = []
     try:
         with interrupts.watched(), ExitStack() as stack:
-            found = play(session, server, interrupts, trackers, started)
+            found = play(session, server, interrupts, trackers, started, bill.append)
     except (Interrupted, RunFailed, EnvironmentNotReady, RedisError) as error:
         if isinstance(error, Fenced) or not directory.path.exists():
             raise
-        reason, exit_code = _how_it_stopped(error)
-        _say_stopped(session, reason, shown.as_json)
+        reason, exit_code = how_it_stopped(error)
+        say_stopped(session, reason, bill[0] if bill else None, exit_code, shown.as_json)
         if not interrupts.twice:
-            _report_stopped(session, reason)
+            report_stopped(session, reason)
         sys.exit(exit_code)
-    _say_done(session, found, shown.as_json)
+    say_done(session, found, shown.as_json)
 
 
-def _say_done(session: "Session", found: Mapping[str, Any], as_json: bool) -> None:
-    from orchestrator.report.summary import lines
-
-    directory = session.directory
-    if as_json:
-        click.echo(json.dumps({"event": "done", "run": str(directory.path), **found}))
-    else:
-        for line in lines(session.inputs, found, shown_path(directory.path)):
-            click.echo(line)
-    # Last: whatever becomes of it, the result has been said.
-    if _write_report(directory) and not as_json:
-        click.echo(f"  report   {shown_path(directory.path)}/report.html")
-
-
-def _report_stopped(session: "Session", reason: str) -> None:
-    directory = session.directory
-    if directory.steps_saved() and _write_report(directory, reason):
-        click.echo(f"report  {shown_path(directory.path)}/report.html", err=True)
-
-
-def _write_report(directory: "RunDirectory", stopped: str | None = None) -> bool:
-    """Whether there is a report now; if not, why not is said."""
-    from orchestrator.report.html.write import try_report
-
-    warning = try_report(directory, stopped)
-    if warning:
-        click.echo(f"warning: {warning}", err=True)
-    return warning is None
-
-
-def _how_it_stopped(error: BaseException) -> tuple[str, int]:
-    """In words, and the exit code."""
-    from orchestrator.interrupts import Interrupted
-    from shared.errors import ConceptGrpoError, EnvironmentNotReady, RunStopped
-
-    if isinstance(error, Interrupted):
-        return "stopped", error.exit_code
-    if isinstance(error, RunStopped):
-        return error.sentence, error.exit_code
-    if isinstance(error, ConceptGrpoError):
-        return f"error: {error}", error.exit_code
-    return f"error: Redis failed ({type(error).__name__}: {error})", EnvironmentNotReady.exit_code
-
-
-def _title(session: "Session", first: int) -> str:
+def _title(session: "Session", machine: "Engine", first: int) -> str:
     from importlib.metadata import version
 
+    from orchestrator.budget import spending
+    from orchestrator.kept_results import kept_results
+    from orchestrator.report.header import resuming
+
+    name, redis = session.directory.name, machine.dispatcher.redis
     if session.resumed:
-        return f"resuming {session.directory.name} at step {first}/{session.inputs.steps}"
-    return f"orchestrator {version('concept-grpo')}   run {session.directory.name}"
-
-
-def _say_stopped(session: "Session", reason: str, as_json: bool) -> None:
-    directory, steps = session.directory, session.directory.steps_saved()
-    if as_json:
-        row = {"event": "stopped", "run": str(directory.path), "step": steps, "reason": reason}
-        click.echo(json.dumps(row))
-    click.echo(
-        f"{reason}; saved step {steps} of {session.inputs.steps} -> {shown_path(directory.path)}"
-        f"\nresume  orchestrator run --resume {_reference(session)}",
-        err=True,
-    )
-
-
-def _reference(session: "Session") -> str:
-    """What --resume finds the run by, from the folder where this process was started."""
-    directory = session.directory
-    if directory.path.parent.resolve() == RUNS_DIR.resolve():
-        return directory.name
-    return shlex.quote(shown_path(directory.path))
+        kept = kept_results(redis, name, first)
+        return resuming(name, first, session.inputs, kept, spending(redis, name))
+    return f"orchestrator {version('concept-grpo')}   run {name}"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from orchestrator.comparison.by_reward import Plan
 from orchestrator.comparison.cost import Remaining
 from orchestrator.paired import ENOUGH_PROMPTS
 from orchestrator.preflight import Models
-from orchestrator.report.header import model_lines
+from orchestrator.report.header import digits, model_lines
 from orchestrator.report.summary import spent_lines
 
 #: Lines of a data file that a warning names.
@@ -161,18 +161,14 @@ def _cost_lines(models: Models, left: Remaining, cap: float | None) -> Iterator[
         yield "  estimate cost unknown: a price is missing in the endpoint's list"
         return
     yield (
-        f"  estimate ${_digits(expected)} expected, ${_digits(ceiling)} at most (every reply at"
+        f"  estimate ${digits(expected)} expected, ${digits(ceiling)} at most (every reply at"
         " max_tokens)"
     )
     if cap is not None and cap < ceiling:
         yield (
-            f"  cap      ${_digits(cap)}, for all attempts together: may stop before the end; what"
+            f"  cap      ${digits(cap)}, for all attempts together: may stop before the end; what"
             " was answered is kept"
         )
     remaining = models.key.remaining_usd if models.key else None
     if remaining is not None and remaining < expected:
         yield f"  WARNING  the key has ${remaining:.2f} left, less than this is expected to cost"
-
-
-def _digits(usd: float) -> str:
-    return f"{usd:.2f}" if usd >= 1 else f"{usd:.4f}"

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from orchestrator.budget import estimate
+from orchestrator.budget import Spending, estimate
 from orchestrator.inputs import Inputs
+from orchestrator.kept_results import Kept
 from orchestrator.preflight import Models
 from orchestrator.run_plan import evaluations
 from shared.messages import Sampling
@@ -34,6 +35,29 @@ def header(inputs: Inputs, models: Models, engine: str | None = None) -> Iterato
         yield from cost_lines(inputs, models)
 
 
+def preflight_line(models: Models, workers: str) -> str:
+    """What was checked before the question whether to start; ``workers`` in words."""
+    found = ["config, domains, data ok"]
+    if models.key is not None:
+        left = models.key.remaining_usd
+        credit = "" if left is None else f" (${left:.2f} left)"
+        found.append("key not checked" if models.key.unchecked else f"key ok{credit}")
+    found += ["models ok", workers]
+    return "preflight  " + " · ".join(found)
+
+
+def resuming(run: str, first: int, inputs: Inputs, kept: Kept, spent: Spending) -> str:
+    """Where a run goes on, what it does not ask for again, and what is left of its budget."""
+    words = f"resuming {run} at step {first}/{inputs.steps}"
+    if kept.completions:
+        cost = f" (${kept.cost_usd:.4f} not spent twice)" if kept.cost_usd else ""
+        words += f"; reusing {kept.completions} completions and {kept.rewards} rewards{cost}"
+    if inputs.config.max_cost_usd is not None:
+        left = inputs.config.max_cost_usd - spent.total_usd - sum(spent.perhaps.values())
+        words += f"; budget left ${max(left, 0):.4f}"
+    return words
+
+
 def cost_lines(inputs: Inputs, models: Models) -> Iterator[str]:
     """What the run may cost, and when a cap would stop it."""
     plan = estimate(inputs, models)
@@ -43,7 +67,7 @@ def cost_lines(inputs: Inputs, models: Models) -> Iterator[str]:
         yield "           cost unknown: a price is missing in the endpoint's list"
         return
     yield (
-        f"           expected ${plan.expected_usd:.2f}   ceiling ${plan.ceiling_usd:.2f}"
+        f"           expected ${digits(plan.expected_usd)}   ceiling ${digits(plan.ceiling_usd)}"
         " (every reply at max_tokens)"
     )
     left = models.key.remaining_usd if models.key else None
@@ -54,7 +78,12 @@ def cost_lines(inputs: Inputs, models: Models) -> Iterator[str]:
         before = inputs.config.prompts_before
         paid = cap / plan.ceiling_usd * before(inputs.steps + 1)
         last = next(step for step in range(1, inputs.steps + 1) if before(step + 1) > paid)
-        yield f"           cap ${cap:.2f}: stops in step ~{last} if every reply is that long"
+        yield f"           cap ${digits(cap)}: stops in step ~{last} if every reply is that long"
+
+
+def digits(usd: float) -> str:
+    """Dollars: cents of what is worth dollars, parts of cents below."""
+    return f"{usd:.2f}" if usd >= 1 else f"{usd:.4f}"
 
 
 def _steps(inputs: Inputs) -> str:
@@ -71,7 +100,10 @@ def _steps(inputs: Inputs) -> str:
 def model_lines(models: Models) -> Iterator[str]:
     """Who writes, who judges, and what to know about them."""
     if models.generator.provider == "template":
-        yield "  model    template engine (built in: fills templates, free, calls no model)"
+        yield (
+            "  model    template engine (built in: fills templates, free, calls no model)"
+            "      <- a real one: --model"
+        )
     else:
         yield f"  model    {_asked(models.generator)}"
     for judge in models.judges:

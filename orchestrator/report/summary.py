@@ -81,7 +81,7 @@ def _ends(comparison: Comparison) -> dict[str, float]:
 
 
 def lines(inputs: Inputs, found: Mapping[str, Any], run: str) -> Iterator[str]:
-    """The closing table and what to do next."""
+    """The closing table."""
     yield f"done in {found['seconds']:.1f} s"
     if found["stopped"]:
         yield f"  stopped  after step {found['steps']}: {found['stopped']['sentence']}"
@@ -99,9 +99,15 @@ def lines(inputs: Inputs, found: Mapping[str, Any], run: str) -> Iterator[str]:
             f" (lines {places}{', …' if len(found['unmatched']) > 5 else ''})"
         )
     yield f"  policy   {run}/policy.json      metrics  {run}/metrics.jsonl"
+
+
+def next_lines(inputs: Inputs, run: str) -> Iterator[str]:
+    """What to type next."""
     shortest = min((example.text for example in inputs.train), key=len)
     if len(shortest) <= LONGEST_COMMAND:
         yield f"  next     orchestrator generate {run} {shlex.quote(shortest)} --greedy"
+    if not inputs.config.data:
+        yield "           orchestrator init my-domain"
 
 
 def move_lines(inputs: Inputs, learnt: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from orchestrator.domains import Domain
 from orchestrator.evaluation import Evaluation
 from orchestrator.ledger import Progress
 from orchestrator.rollouts import Group, StepReport
+from orchestrator.trackers.fleet_changes import FleetChanges
 
 SPARKS = "▁▂▃▄▅▆▇█"
 #: Seconds between two plain lines.
@@ -40,6 +41,7 @@ class Console:
         self._done = self._failed = 0
         self._last_plain = 0.0
         self._draining = False
+        self._fleet = FleetChanges()
         #: The (model, provider) pairs of the first step shown; None = none yet.
         self._served: set[tuple[str, str]] | None = None
         self._warned = False
@@ -75,6 +77,7 @@ class Console:
             f"{self._done + progress.scored:,} ok · {self._failed + progress.failed} failed"
             f"    in flight {progress.slots - ended}{again}"
         )
+        self._fleet.seen(progress.workers, progress.resubmitted)
         if progress.workers == 0:
             self._line["calls"] += "    no worker alive"
         if progress.draining and not self._draining:
@@ -113,9 +116,11 @@ class Console:
             f"{clipped}  groups without signal {m['frac_reward_zero_std']:.0%}"
         )
         self._line["time"] = _times(m)
-        self._line["cost"] = _cost(m)
+        self._line["cost"] = _cost(m, self._steps / report.step)
         self._line["sample"] = self._sample(groups)
         self._warn_of_change(report.step, groups)
+        if change := self._fleet.ended(report.step, m):
+            self._terminal.print(Text(change), soft_wrap=True)
         self._bar.update(self._task, completed=report.step, left=self._left(report.step))
         self._show(step=report.step)
 
@@ -205,13 +210,15 @@ def sparkline(values: list[float]) -> str:
     return "".join(SPARKS[round((value - low) * scale)] for value in shown)
 
 
-def _cost(m: Mapping[str, float | int | None]) -> str:
-    """Dollars by role so far; empty where nothing is paid for."""
+def _cost(m: Mapping[str, float | int | None], times: float) -> str:
+    """Dollars by role so far, and about how many at the end: ``times`` as many steps. Empty where
+    nothing is paid for."""
     if not m.get("calls"):
         return ""
     roles = " · ".join(f"{role} ${m[f'cost/{role}'] or 0:.3f}" for role in PAID_ROLES)
     faulty = f"    {m['calls/faulty']} faulty calls" if m["calls/faulty"] else ""
-    return f"${m['cost/total'] or 0:.3f} ({roles}){faulty}"
+    total = float(m["cost/total"] or 0)
+    return f"${total:.3f} ({roles})  ~${times * total:.2f} at the end{faulty}"
 
 
 def _times(m: Mapping[str, float | int | None]) -> str:
