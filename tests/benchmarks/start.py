@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.start [--repeat 5] [--json FILE]
 
-Medians. Bounds: help in 150 ms, the first rollout within 3 s.
+Medians. Bounds: help in 150 ms, the first rollout within 3 s, a worker's first heartbeat and the
+refusal of a Redis that does not answer as well.
 """
 
 import statistics
@@ -16,6 +17,7 @@ from typing import Any
 
 from redis import Redis
 
+from orchestrator.embedded import Embedded
 from tests.benchmarks._measuring import arguments, children_cpu_s, report
 from tests.benchmarks._runs import watched
 from tests.running import ORCHESTRATOR
@@ -27,6 +29,23 @@ HELD_OUT = 24
 def command(*words: str | Path) -> None:
     """Run a command to its end."""
     subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+
+
+def first_heartbeat() -> None:
+    """Until a worker of its own beats, the server included."""
+    with (
+        tempfile.TemporaryDirectory() as place,
+        Embedded(Path(place) / "state", Path(place) / "logs", 1, 1) as engine,
+    ):
+        engine.await_workers()
+
+
+def refused() -> None:
+    """Until a run has given up a Redis that does not answer."""
+    with tempfile.TemporaryDirectory() as place:
+        words = [ORCHESTRATOR, "run", "--redis=redis://127.0.0.1:1/0"]
+        ended = subprocess.run(words, cwd=place, capture_output=True, check=False)
+        assert ended.returncode == 3, ended.stderr
 
 
 def first_rollout() -> None:
@@ -75,6 +94,8 @@ def main() -> None:
     rows = [
         timed("python -c pass", lambda: command(sys.executable, "-c", "pass"), wanted.repeat),
         timed("orchestrator --help", lambda: command(ORCHESTRATOR, "--help"), wanted.repeat),
+        timed("run on a Redis that is not there", refused, wanted.repeat),
+        {**timed("worker to its first heartbeat", first_heartbeat, wanted.repeat), "cpu_ms": None},
         {**timed("run to the first rollout", first_rollout, wanted.repeat), "cpu_ms": None},
         {**timed("run to the first step", first_step, wanted.repeat), "cpu_ms": None},
     ]
