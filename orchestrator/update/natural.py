@@ -103,7 +103,7 @@ def _learnt(
     if alone and before and knobs.detect_drift and past.N >= FEW_REWARDS <= statistics.N:
         degrees = len(rows.y_R) - len(rows.sizes_g)
         grown = alone.misfit_at_start - _misfit_before(past, before, rows.fading(knobs), space)
-        watch = watch.after(grown, degrees, before)
+        watch = watch.after(grown, degrees, before, float(past.c / past.N))
     if watch.changed:
         past = Statistics(*(drift.KEPT * array for array in past))
         past_pairs = pairs.PairSums(*(drift.KEPT * array for array in past_pairs))
