@@ -12,7 +12,7 @@ are what a family is believed to hold before any reward. Everything scales with 
 is a prior in their unit, never a number of ours.
 
 K^-1 = root root' is all that is kept of it: a Cholesky factor and its inverse, n^3 / 3 each. The
-fixed point goes on where the last update's ended: most updates need one such factor.
+fixed point goes on where the last update's ended: most updates need one such root.
 
 Sources: MacKay 1992 (evidence, the fixed point), Tipping 2001 (a ridge for each coefficient: left
 out, it is too sure of itself at a hundred calls). Left out too: eigenvalues (several ridges have no
@@ -31,11 +31,13 @@ from numpy.typing import NDArray
 from orchestrator.rollouts import FloatArray, IntArray
 from orchestrator.update.triangular import root_of_inverse
 
-#: Steps of the fixed point at most: from ``FIRST_RIDGE``, from where the last update's ended, and
-#: for pairs, which start at the ridges of the parts alone.
-ROUNDS, ROUNDS_LATER, ROUNDS_OF_PAIRS = 4, 1, 2
-#: Changes of a ridge (in logs) that are not worth another root.
-SETTLED = 0.5
+#: Steps of the fixed point at most; for pairs, which start at the ridges of the parts alone.
+ROUNDS, ROUNDS_OF_PAIRS = 4, 2
+#: With fewer rewards (N) every update starts anew: so few rounds from ``FIRST_RIDGE`` hold the
+#: ridges near it, which learns faster under noise than where they would end.
+FEW_REWARDS = 256
+#: A ridge within a factor of two of the next one (in logs) is not worth another root.
+NEAR = 0.7
 #: The prior of the families' variances: how many effects it counts for, and of which share of the
 #: rewards' variance each is.
 WEIGHT = 2.0
@@ -105,11 +107,13 @@ def believe(
     families: Sequence[int],
     start: FloatArray | None = None,
     rounds: int = ROUNDS,
+    near: float = 0.0,
 ) -> Belief:
     """The belief at the families' best ridges; ``families`` are their sizes, in column order.
 
     ``gram``, ``moved``, ``squares`` and ``count`` are A, b, c and N of the regression; c > 0. The
-    fixed point starts at the ridges ``start``.
+    fixed point starts at the ridges ``start`` and ends where no ridge moves by more than ``near``
+    (in logs), or after ``rounds``.
     """
     family_P = np.repeat(np.arange(len(families)), families)
     prior_g = WEIGHT * np.array(SHARES[: len(families)]) * squares / count
@@ -126,7 +130,7 @@ def believe(
         noise = max(float(residual), NOISE_FLOOR * squares) / freedom
         size_g = _summed(mean_P**2, family_P, len(families))
         next_g = np.clip(noise * (known_g + WEIGHT) / (size_g + prior_g), LEAST_RIDGE, MOST_RIDGE)
-        if np.abs(np.log(next_g / ridge_g)).max() < SETTLED:
+        if np.abs(np.log(next_g / ridge_g)).max() < near:
             break
         ridge_g = next_g
         root_PP = _root(gram, ridge_g[family_P])

@@ -29,9 +29,10 @@ from orchestrator.rollouts import Action, DomainWeights, FloatArray, Group, Para
 from orchestrator.space import Space
 from orchestrator.update import drift, pairs, sums
 from orchestrator.update.belief import (
+    FEW_REWARDS,
     FIRST_RIDGE_OF_PAIRS,
+    NEAR,
     ROUNDS,
-    ROUNDS_LATER,
     ROUNDS_OF_PAIRS,
     Belief,
     Kept,
@@ -99,10 +100,10 @@ def _learnt(
     watch, before = drift.watched(old.state), recalled(old.state)
     statistics = sums.absorbed(past, rows, knobs)
     alone = _alone(statistics, before, space)
-    if alone and before and knobs.detect_drift:
+    if alone and before and knobs.detect_drift and past.N >= FEW_REWARDS <= statistics.N:
         degrees = len(rows.y_R) - len(rows.sizes_g)
         grown = alone.misfit_at_start - _misfit_before(past, before, rows.fading(knobs), space)
-        watch = watch.after(grown, degrees, before)
+        watch = watch.after(grown, degrees, before, float(past.c / past.N))
     if watch.changed:
         past = Statistics(*(drift.KEPT * array for array in past))
         past_pairs = pairs.PairSums(*(drift.KEPT * array for array in past_pairs))
@@ -139,16 +140,20 @@ def _alone(statistics: Statistics, before: Kept | None, space: Space) -> Belief 
     """The belief in parts alone; its ridges follow the rewards from update to update."""
     if not statistics.b.any():
         return None
-    if before is None:
-        return _believed(statistics, None, ROUNDS, space)
-    return _believed(statistics, before.ridges, ROUNDS_LATER, space)
+    if before and statistics.N >= FEW_REWARDS:
+        return _believed(statistics, before.ridges, ROUNDS, space, NEAR)
+    return _believed(statistics, None, ROUNDS, space)
 
 
 def _believed(
-    statistics: Statistics, start: FloatArray | None, rounds: int, space: Space
+    statistics: Statistics,
+    start: FloatArray | None,
+    rounds: int,
+    space: Space,
+    near: float = 0.0,
 ) -> Belief:
     A, b, c, N = statistics
-    return believe(A, b, float(c), float(N), _families(space), start, rounds)
+    return believe(A, b, float(c), float(N), _families(space), start, rounds, near)
 
 
 def _together(

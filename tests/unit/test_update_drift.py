@@ -18,7 +18,7 @@ from orchestrator.rollouts import (
 )
 from orchestrator.space import Space
 from orchestrator.update import drift
-from orchestrator.update.belief import Belief, believe
+from orchestrator.update.belief import Belief, Kept, believe
 from shared.messages import Reward
 
 SPACE = Space(8, 3, 6, tuple((i % 6, (i + 2) % 6) for i in range(8)), (None,) * 8, k=2, f=1)
@@ -111,6 +111,15 @@ def test_a_misfit_grows_by_what_a_batch_could_not_foretell() -> None:
     spread_RR = np.eye(12) + batch_RP @ first.root @ first.root.T @ batch_RP.T
     expected = error_R @ np.linalg.solve(spread_RR, error_R)
     assert second.misfit_at_start - first.misfit == pytest.approx(expected, abs=1e-10)
+
+
+def test_errors_that_are_small_beside_the_rewards_are_no_surprise() -> None:
+    """A world without noise whose parts explain all but a thousandth."""
+    before = Kept(np.ones(3), np.array(1.0), noise=np.array(1e-4), freedom=np.array(100.0))
+    small = drift.Watch(0.0, 0.0).after(0.5, degrees=28, before=before, variance=1.0)
+    large = drift.Watch(0.0, 0.0).after(28.0, degrees=28, before=before, variance=1.0)
+    assert small == drift.Watch(0.0, 0.0)
+    assert large.changed
 
 
 def test_paulsons_deviation_is_that_of_the_f_distribution() -> None:
