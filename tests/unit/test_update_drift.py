@@ -84,7 +84,7 @@ def test_a_changed_world_is_noticed_and_learnt_anew() -> None:
         count = float(weights.domains["physics"].state["N"])
         weights = grown(weights, step, after)
         step += 1
-        assert step < 30
+        assert step < 26
     state = weights.domains["physics"].state
     assert float(state["N"]) == pytest.approx(drift.KEPT * count + 28)
     for later in range(step, step + 8):
