@@ -18,9 +18,6 @@ NAMED_FILE = re.compile(r"# ([\w.-]+\.(?:py|toml))\b")
 SKIPPED = (
     "docker ",
     "pip install",
-    ".venv/bin/python -m pip",
-    ".venv/bin/python -m tests.benchmarks",
-    "git clone",
     "make ",
     "cp .env.example",
     ". .venv/bin/activate",
@@ -36,7 +33,7 @@ trap stop EXIT
 ready() { for _ in $(seq 300); do grep -q "$2" "$1" && return; sleep 0.1; done; cat "$1"; exit 1; }
 """
 #: What a server says when it can be used.
-READY = {"serve": "export", "worker": "ready", "flower": "http", "demo-openrouter": "export"}
+READY = {"serve": "export", "worker": "at a time", "flower": "http", "demo-openrouter": "export"}
 
 
 class Block(NamedTuple):

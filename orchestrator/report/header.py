@@ -82,8 +82,8 @@ def cost_lines(inputs: Inputs, models: Models) -> Iterator[str]:
 
 
 def digits(usd: float) -> str:
-    """Dollars: cents of what is worth dollars, parts of cents below."""
-    return f"{usd:.2f}" if usd >= 1 else f"{usd:.4f}"
+    """Dollars: cents of what is worth dollars or whole cents, parts of cents below."""
+    return f"{usd:.2f}" if usd >= 1 or round(100 * usd, 6).is_integer() else f"{usd:.4f}"
 
 
 def _steps(inputs: Inputs) -> str:
