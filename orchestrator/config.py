@@ -161,7 +161,7 @@ class RunConfig(Knobs):
     """Steps in a row without any difference within a group after which a run stops; 0 = never."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """Worker processes of the embedded engine."""
-    worker_groups: Annotated[int, Field(ge=1, le=1024)] = 16
+    worker_groups: Annotated[int, Field(ge=1, le=1024)] = 32
     """Groups that one embedded worker has in hand at a time."""
     worker_lease_s: Annotated[float, Field(ge=1, le=600)] = 6.0
     """Seconds after which the groups of an embedded worker that died go to others."""

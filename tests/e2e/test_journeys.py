@@ -51,7 +51,7 @@ def test_a_newcomer_without_key_and_server(workplace: Path) -> None:
         shows(
             shown,
             r"orchestrator \d+\.\d+\.\d+   run seed--template--\d{8}-\d{4}-[0-9a-f]{4}",
-            r"engine   embedded Valkey \d.* \+ 1 worker \(16 groups at a time\) +<- scale out",
+            r"engine   embedded Valkey \d.* \+ 1 worker \(32 groups at a time\) +<- scale out",
             r"model    template engine \(built in.*free.*<- a real one: --model",
             r"domains  quantum computing, machine learning, neural networks: \d+ concepts",
             r"data     \d+ prompts · held out \d+",

@@ -99,7 +99,7 @@ def test_a_worker_shows_its_calls_by_role_and_outcome(seen: Scraped) -> None:
         (row["role"], value) for row, value in seen.worker["cgrpo_worker_call_seconds_sum"]
     )
     assert seconds["generate"] >= 0.02 * calls["generate", "ok"]
-    assert seen.worker["cgrpo_worker_groups"][0][1] == 16
+    assert seen.worker["cgrpo_worker_groups"][0][1] == 32
 
 
 def test_no_label_holds_a_prompt_a_run_or_another_value_without_a_bound(seen: Scraped) -> None:
