@@ -77,7 +77,7 @@ def test_a_run_shows_where_it_is_and_what_it_costs(seen: Scraped) -> None:
     assert 0 < values["cgrpo_eval_reward"] < 1
     assert {labels["part"] for labels, _ in seen.run["cgrpo_reward_part"]} > {"judge", "length"}
     assert values["cgrpo_workers"] == 1
-    assert values["cgrpo_fleet_groups"] == 16
+    assert values["cgrpo_fleet_groups"] == 32
     assert values["cgrpo_redis_up"] == 1
     assert 0 <= values["cgrpo_calls_in_flight"] <= 64
     assert values["cgrpo_budget_usd"] == 5
