@@ -19,6 +19,7 @@ from tests.running import ORCHESTRATOR, clean_environment
 
 ROWS, COLUMNS = 50, 200
 CTRL_C = "\x03"
+QUIT = "\x1c"
 #: The prompt shows the exit code of the command before it.
 PROMPT = re.compile(r"<exit (\d+)> $")
 #: What moves the cursor, colours or clears.
