@@ -4,7 +4,7 @@
 PYTHON ?= python3
 ARGS ?=
 # Files of tests side by side: many of them wait for deadlines, leases and restarts.
-TESTS_AT_ONCE ?= 3
+TESTS_AT_ONCE ?= 2
 
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt

@@ -19,7 +19,6 @@ from tests.running import ORCHESTRATOR, clean_environment
 
 ROWS, COLUMNS = 50, 200
 CTRL_C = "\x03"
-QUIT = "\x1c"
 #: The prompt shows the exit code of the command before it.
 PROMPT = re.compile(r"<exit (\d+)> $")
 #: What moves the cursor, colours or clears.
@@ -79,6 +78,16 @@ class Terminal:
             self._shown += os.read(self._descriptor, 65536).decode("utf-8", errors="replace")
 
 
+def _take_the_terminal() -> None:
+    """In the child, before it is the shell: its terminal, and signals as a login has them.
+
+    Who starts the tests in the background has Ctrl-C ignored, and a child inherits that for good.
+    """
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @contextmanager
 def terminal(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Terminal]:
     """bash in ``folder``, with the commands of this environment on its PATH."""
@@ -101,7 +110,7 @@ def terminal(folder: Path, environment: Mapping[str, str] | None = None) -> Iter
         stdout=slave,
         stderr=slave,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=_take_the_terminal,
     )
     os.close(slave)
     try:

@@ -16,7 +16,9 @@ OTHER = "Other"
 class LazyGroup(click.Group):
     """Start-up costs the same however many commands there are."""
 
-    def __init__(self, *args: Any, sections: Mapping[str, tuple[Entry, ...]], **kwargs: Any):
+    def __init__(
+        self, *args: Any, sections: Mapping[str, tuple[Entry, ...]], **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._sections = sections
         self._entries = {entry.name: entry for part in sections.values() for entry in part}

@@ -9,7 +9,7 @@ import click
 class SectionedCommand(click.Command):
     """``sections``: heading -> parameters; those in no section stand under the last heading."""
 
-    def __init__(self, *args: Any, sections: Mapping[str, Sequence[str]], **kwargs: Any):
+    def __init__(self, *args: Any, sections: Mapping[str, Sequence[str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._sections = sections
 

@@ -21,7 +21,7 @@ from shared.fleet import live_workers
 from tests.openrouter_runs import arguments
 from tests.processes import wait_until
 from tests.running import Started, json_lines, metrics, only_run, started
-from tests.terminal import QUIT, Terminal, terminal
+from tests.terminal import CTRL_C, Terminal, terminal
 
 WORKERS = 2
 
@@ -114,8 +114,7 @@ def test_flower_shows_the_fleet_behind_the_password_of_the_environment(
         person.wait_for(rf"http://127\.0\.0\.1:{port}")
         wait_until(lambda: status(port) == 401, 20, "Flower asks for a password")
         assert status(port, "me:a-flower-password") == 200
-        # Not Ctrl-C: Flower, which is not ours, may not end while it asks workers that are gone.
-        person.press(QUIT)
+        person.press(CTRL_C)
         shown = person.wait_for(r"<exit \d+> $")
     assert "a-flower-password" not in shown
 

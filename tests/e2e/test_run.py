@@ -143,14 +143,13 @@ def test_a_dry_run_shows_every_knob_with_its_source_and_starts_nothing(workplace
     assert not (workplace / "runs").exists()
 
 
-def test_a_given_server_that_fails_is_exit_3_without_tries_again(workplace: Path) -> None:
+def test_a_given_server_that_fails_is_exit_3_in_under_3_s(workplace: Path) -> None:
     began = time.monotonic()
     ended = orchestrator(
         "run", f"--redis=redis://me:secret@127.0.0.1:{free_port()}/0", cwd=workplace
     )
 
-    # The retries of a client would take a minute; how fast it is says tests.benchmarks.start.
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 3
     assert ended.code == 3
     (line,) = ended.err.splitlines()
     assert line.startswith("error: Redis at redis://***@127.0.0.1:")

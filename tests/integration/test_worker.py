@@ -43,15 +43,18 @@ def results(redis: Redis, run: str) -> set[str]:
     return set(redis.hkeys(RunKeys(run).slots(1, "e001")))
 
 
-def test_a_worker_beats_and_its_card_goes_with_sigterm(
+def test_a_worker_beats_within_3_s_and_its_card_goes_with_sigterm(
     empty_url: str, empty_redis: Redis, workplace: Path
 ) -> None:
+    began = time.monotonic()
     with worker_process(empty_url, workplace, "mayfly", "--queues", "score") as mayfly:
+        seconds = time.monotonic() - began
         (card,) = live_workers(empty_redis)
 
         mayfly.process.send_signal(signal.SIGTERM)
         code = mayfly.process.wait(10)
 
+    assert seconds < 3
     assert (card.name, card.pid, card.groups) == ("mayfly", mayfly.process.pid, 8)
     assert card.queues == ("score",)
     assert code == 0
