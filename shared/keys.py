@@ -6,6 +6,7 @@ Redis Cluster, and so that ``cgrpo:{run}*`` is all there is of a run.
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 Role = Literal["generate", "score"]
@@ -35,6 +36,8 @@ class RunKeys:
 
     run: str
 
+    # Every call of a model names a dozen of them.
+    @lru_cache(maxsize=4096)  # noqa: B019 (a key is two words)
     def _key(self, *parts: object) -> str:
         return ":".join(["cgrpo", "{" + self.run + "}", *(str(part) for part in parts)])
 
@@ -124,6 +127,7 @@ class CallKeys:
 
     account: str
 
+    @lru_cache(maxsize=1024)  # noqa: B019
     def _key(self, *parts: str) -> str:
         return ":".join(["cgrpo", "governor", self.account, *parts])
 

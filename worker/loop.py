@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from importlib.metadata import version
 from typing import Any, TypeVar
 
+import uvloop
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -75,7 +76,7 @@ class WorkerLoop:
         #: A lease is renewed four times before it would expire.
         self._heartbeat_s = min(HEARTBEAT_S, lease_s / 4)
         self._sign = self.redis.register_script(lua("beat"))
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="slots", daemon=True)
 
     def start(self) -> None:

@@ -31,6 +31,11 @@ class Scripting:
         """A script that is sent to the server once."""
         return Script(self, self._redis.register_script(text))
 
+    async def all_done(self) -> None:
+        """Wait for every script that was called, whoever has stopped waiting for it."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def call(self, call: "_Call") -> Any:
         """The script's answer; raises RedisError."""
         self._waiting.append(call)

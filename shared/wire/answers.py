@@ -6,7 +6,6 @@ any bytes and any status, and never raises.
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from shared.wire.errors import classify_error
@@ -42,7 +41,7 @@ def transport_failure(error: BaseException) -> Classified:
     """
     late = isinstance(error, TimeoutError) or "Timeout" in type(error).__name__
     failed = fault_alone("no_answer" if late else "connection")
-    return replace(failed, message=f"{failed.message} ({type(error).__name__})")
+    return failed._replace(message=f"{failed.message} ({type(error).__name__})")
 
 
 def fault_alone(fault: str) -> Classified:
@@ -104,18 +103,9 @@ def _completed(
     choice = choices[0]
     if choice.get("error"):
         return _priced(_failed_midway(choice, now_s), answer)
-    message = mapping(choice.get("message"))
-    content = message.get("content")
-    written = _written(content)
-    answer = replace(
-        answer,
-        text=written,
-        refusal=bool(text(message.get("refusal")).strip()),
-        truncated=answer.finish_reason == "length",
-    )
     fault = _fault_of_text(answer)
     if fault == "ok":
-        fault = _oddity(answer, nested, content)
+        fault = _oddity(answer, nested, mapping(choice.get("message")).get("content"))
     return _priced(fault_alone(fault), answer)
 
 
@@ -132,9 +122,9 @@ def _failed_midway(choice: Mapping[str, Any], now_s: float) -> Classified:
     inner = classify_error(200, {}, choice, now_s)
     message = f"{failed.message} {inner.message}"
     if inner.verdict is not Verdict.RETRY:
-        return replace(failed, message=message)
+        return failed._replace(message=message)
     # Who is busy and for how long is the error's to say; that it is over is the choice's.
-    return replace(inner, fault=failed.fault, message=message, replay=False, billed=failed.billed)
+    return inner._replace(fault=failed.fault, message=message, replay=False, billed=failed.billed)
 
 
 def _fault_of_text(answer: Answer) -> str:
@@ -180,19 +170,21 @@ def _written(content: object) -> str:
 
 
 def _answer(completion: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
-    """All but the text."""
+    """What it says, whatever that is worth."""
     usage = mapping(completion.get("usage"))
     choices = completion.get("choices")
     choice = mapping(choices[0] if isinstance(choices, list) and choices else None)
+    message = mapping(choice.get("message"))
+    finish_reason = name(choice.get("finish_reason")) or None
     hit = str(headers.get("x-openrouter-cache-status", "")).strip().upper() == "HIT"
     cost = amount(usage.get("cost"))
     cost = None if cost is not None and cost > 1e6 else cost
     return Answer(
-        text="",
-        refusal=False,
+        text=_written(message.get("content")),
+        refusal=bool(text(message.get("refusal")).strip()),
         model=name(completion.get("model")),
         provider=name(completion.get("provider")),
-        finish_reason=name(choice.get("finish_reason")) or None,
+        finish_reason=finish_reason,
         native_finish_reason=name(choice.get("native_finish_reason")) or None,
         prompt_tokens=count(usage.get("prompt_tokens")),
         completion_tokens=count(usage.get("completion_tokens")),
@@ -200,7 +192,7 @@ def _answer(completion: Mapping[str, Any], headers: Mapping[str, str]) -> Answer
         generation_id=name(completion.get("id")) or name(headers.get("x-generation-id")),
         cache_hit=hit,
         source_id=name(headers.get("x-openrouter-cache-source-id")),
-        truncated=False,
+        truncated=finish_reason == "length",
     )
 
 
@@ -210,5 +202,5 @@ def _priced(classified: Classified, answer: Answer) -> Classified:
     if answer.cost_usd is not None:
         billed = Billed.YES if answer.cost_usd > 0 else Billed.NO
     if classified.verdict is not Verdict.COMPLETION:
-        answer = replace(answer, text="", refusal=False, truncated=False)
-    return replace(classified, billed=billed, answer=answer)
+        answer = answer._replace(text="", refusal=False, truncated=False)
+    return classified._replace(billed=billed, answer=answer)

@@ -140,7 +140,11 @@ def _within(value: object, highest: float) -> float | None:
 
 def _objects(written: str) -> Iterator[dict[str, Any]]:
     """The outermost JSON objects in a text, in order."""
-    searched, at = _mended(written[:_LONGEST_SEARCHED]), 0
+    searched, at = written[:_LONGEST_SEARCHED], 0
+    if (whole := _whole(searched)) is not None:
+        yield whole
+        return
+    searched = _mended(searched)
     for _ in range(_MOST_TRIED):
         at = searched.find("{", at)
         if at < 0:
@@ -151,6 +155,14 @@ def _objects(written: str) -> Iterator[dict[str, Any]]:
             at += 1
         else:
             yield value
+
+
+def _whole(written: str) -> dict[str, Any] | None:
+    """The object that the text is, as most are: nothing to mend, nothing around it."""
+    with contextlib.suppress(ValueError, RecursionError):
+        found = _DECODER.decode(written)
+        return found if isinstance(found, dict) else None
+    return None
 
 
 def _mended(written: str) -> str:

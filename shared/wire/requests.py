@@ -11,6 +11,9 @@ from typing import Any
 from shared.messages import ChatMessage, Sampling
 from shared.wire.replies import ReplySchema
 
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+)
 # Some providers take seeds of 32 bits only.
 _SEED_BITS = 0x7FFFFFFF
 
@@ -36,7 +39,7 @@ def chat_body(
     """
     body: dict[str, Any] = {
         "model": sampling.model,
-        "messages": [message.model_dump() for message in messages],
+        "messages": [{"role": turn.role, "content": turn.content} for turn in messages],
         "max_tokens": sampling.max_tokens,
     }
     if sampling.temperature is not None:
@@ -53,9 +56,7 @@ def chat_body(
         body |= _openrouter_fields(sampling, wanted is not None)
     else:
         body["user"] = rollout
-    return json.dumps(
-        body, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-    ).encode()
+    return _ENCODER.encode(body).encode()
 
 
 def _response_format(schema: ReplySchema, sampling: Sampling) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What an answer means for the caller."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from shared.messages import FailureKind
 
@@ -39,8 +39,7 @@ class Billed(StrEnum):
     PERHAPS = "perhaps"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What an answer under status 200 holds. Made by ``classify``, read by the provider."""
 
     #: What the model wrote; empty unless the verdict is completion.
@@ -69,8 +68,7 @@ class Answer:
     truncated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Classified:
+class Classified(NamedTuple):
     """The verdict on one call. Made by ``classify`` and ``transport_failure``."""
 
     verdict: Verdict

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import uvloop
+
 from orchestrator.standin import DEFAULT_KEY
 from orchestrator.standin.desk import Desk
 from orchestrator.standin.http import MAX_HEAD
@@ -38,17 +40,23 @@ class Endpoint(NamedTuple):
 
 @contextmanager
 def endpoint(
-    folder: Path, latency_ms: float, sigma: float = 0.0, tls: bool = True
+    folder: Path, latency_ms: float, sigma: float = 0.0, tls: bool = True, canned: bool = False
 ) -> Iterator[Endpoint]:
-    """A stand-in until the end of the block; its certificate lies in ``folder``."""
-    options = [f"--latency-ms={latency_ms}", f"--sigma={sigma}"]
+    """A stand-in until the end of the block, or a ``_canned`` endpoint, which has no sigma; its
+    certificate lies in ``folder``."""
+    options = [f"--latency-ms={latency_ms}", *([] if canned else [f"--sigma={sigma}"])]
     trust = {}
     if tls:
         make_certificate(folder)
         options.append(f"--certificate={folder}")
         trust = {"SSL_CERT_FILE": str(folder / FILES[0])}
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks._endpoint", *options],
+        [
+            sys.executable,
+            "-m",
+            f"tests.benchmarks.{'_canned' if canned else '_endpoint'}",
+            *options,
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -74,13 +82,18 @@ def make_certificate(folder: Path) -> None:
     )  # fmt: skip
 
 
+def tls_context(folder: Path) -> ssl.SSLContext:
+    """A server's, with the certificate in ``folder``."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate, key = FILES
+    context.load_cert_chain(folder / certificate, folder / key)
+    return context
+
+
 async def serve(settings: Settings, certificate: Path | None) -> None:
     """Listen, say where, and serve until killed."""
-    context = None
-    if certificate is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*(certificate / name for name in FILES))
     server = Server(Desk(settings))
+    context = tls_context(certificate) if certificate else None
     listening = await asyncio.start_server(
         server.connected, HOST, 0, limit=MAX_HEAD, backlog=BACKLOG, ssl=context
     )
@@ -97,7 +110,7 @@ def main() -> None:
     parser.add_argument("--certificate", type=Path)
     wanted = parser.parse_args()
     settings = Settings(latency_ms=wanted.latency_ms, sigma=wanted.sigma)
-    asyncio.run(serve(settings, wanted.certificate))
+    uvloop.run(serve(settings, wanted.certificate))
 
 
 if __name__ == "__main__":

@@ -130,6 +130,7 @@ def main() -> None:
     parser.add_argument("--waves", type=int, default=4)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--plain-http", action="store_true")
+    parser.add_argument("--stand-in", action="store_true")
     wanted = parser.parse_args()
     clients = wanted.clients.split(",")
     needed = {"openai", "openrouter", "dspy"} & set(clients)
@@ -144,7 +145,9 @@ def main() -> None:
             runs: list[list[dict[str, Any]]] = []
             for _ in range(wanted.repeat):
                 with (
-                    endpoint(place, latency_ms, tls=not wanted.plain_http) as there,
+                    endpoint(
+                        place, latency_ms, tls=not wanted.plain_http, canned=not wanted.stand_in
+                    ) as there,
                     Embedded(place / "redis", place / "logs", 0, 0) as redis,
                 ):
                     runs.append(measured(

@@ -6,7 +6,6 @@ cost. The dollar cap holds whatever the number of workers, because the most that
 reserved before it leaves.
 """
 
-import asyncio
 import json
 
 from redis.asyncio import Redis
@@ -44,6 +43,7 @@ class Governor:
     def __init__(self, redis: Redis, scripting: Scripting, account: str) -> None:
         self._redis = redis
         self._keys = AccountKeys(account)
+        self._scripting = scripting
         self._scripts = Scripts(scripting)
         self._work = Finishing()
         self._turnstile = Turnstile(
@@ -76,36 +76,34 @@ class Governor:
         cost = settlement.cost_nusd
         verdict = {None: "fine", "": "none"}.get(settlement.fault, "reject")
         ledger = LedgerKeys(ticket.run)
-        settling = self._work.begin(
-            self._scripts.settle(
-                keys=[
-                    *self._keys.of_call(ticket.run, ticket.model),
-                    RunKeys(ticket.run).stop,
-                    self._keys.tokens,
-                    self._keys.adaptive(ticket.model),
-                    ledger.verdicts,
-                    ledger.tripped,
-                    *(commit.keys if commit else []),
-                ],
-                args=[
-                    ticket.call,
-                    self._turnstile.owner,
-                    ticket.run,
-                    ticket.model,
-                    ticket.role,
-                    "" if cost is None or cost < 0 else cost,
-                    max(0, settlement.estimate_nusd),
-                    settlement.billed,
-                    "" if settlement.tokens is None else max(0, settlement.tokens),
-                    int(settlement.throttled),
-                    verdict,
-                    settlement.fault or "",
-                    FIRST_LIMIT,
-                    *(commit.args if commit else []),
-                ],
-            )
+        # A script that was called runs, whatever becomes of who waits for it.
+        called_up, *tripped = await self._scripts.settle(
+            keys=[
+                *self._keys.of_call(ticket.run, ticket.model),
+                RunKeys(ticket.run).stop,
+                self._keys.tokens,
+                self._keys.adaptive(ticket.model),
+                ledger.verdicts,
+                ledger.tripped,
+                *(commit.keys if commit else []),
+            ],
+            args=[
+                ticket.call,
+                self._turnstile.owner,
+                ticket.run,
+                ticket.model,
+                ticket.role,
+                "" if cost is None or cost < 0 else cost,
+                max(0, settlement.estimate_nusd),
+                settlement.billed,
+                "" if settlement.tokens is None else max(0, settlement.tokens),
+                int(settlement.throttled),
+                verdict,
+                settlement.fault or "",
+                FIRST_LIMIT,
+                *(commit.args if commit else []),
+            ],
         )
-        called_up, *tripped = await asyncio.shield(settling)
         self._turnstile.call_up(called_up)
         return _breaker_reason(*tripped[0]) if tripped else None
 
@@ -116,8 +114,7 @@ class Governor:
         False if there is no doubt about that call: it was settled otherwise, or resolved before.
         """
         books = LedgerKeys(run).books
-        resolving = self._scripts.resolve(keys=books, args=[role, call, max(0, cost_nusd)])
-        return bool(await asyncio.shield(self._work.begin(resolving)))
+        return bool(await self._scripts.resolve(keys=books, args=[role, call, max(0, cost_nusd)]))
 
     async def pause(self, scope: Scope, model: str, wait_s: float) -> None:
         """No call of the scope leaves for ``wait_s`` seconds, an hour at most; a longer one stays.
@@ -149,6 +146,7 @@ class Governor:
         """Finish what is under way; nobody waits any more. The client stays open."""
         await self._turnstile.aclose()
         await self._work.all_done()
+        await self._scripting.all_done()
 
     async def _stop_at_budget(self, ticket: Ticket, limits: Limits, settled_nusd: int) -> Stop:
         cap = limits.max_cost_usd or 0.0

@@ -59,6 +59,7 @@ class LedgerKeys:
 
     run: str
 
+    @lru_cache(maxsize=256)  # noqa: B019
     def _key(self, *parts: str) -> str:
         return ":".join(["cgrpo", "{" + self.run + "}", "governor", *parts])
 

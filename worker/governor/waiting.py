@@ -29,7 +29,7 @@ AGAIN_S = 1.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Waiter:
     """One call that waits."""
 
@@ -64,7 +64,11 @@ class Line:
     def first(self, most: int) -> Sequence[Waiter]:
         """The first waiters, as many as are under the same limits; at least one."""
         limits = next(iter(self.waiters)).limits
-        same = itertools.takewhile(lambda waiter: waiter.limits == limits, self.waiters)
+        same = itertools.takewhile(
+            # Those of one group share the object: comparing models costs more than asking.
+            lambda waiter: waiter.limits is limits or waiter.limits == limits,
+            self.waiters,
+        )
         return list(itertools.islice(same, most))
 
     def admit(self, waiter: Waiter) -> bool:
