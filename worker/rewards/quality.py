@@ -119,7 +119,7 @@ def _subject(prompt: str, reference: str, terms: tuple[str, ...]) -> _Subject:
 
 
 def _folded(text: str) -> list[str]:
-    return [fold(word) for word in words(text)]
+    return list(map(fold, words(text)))
 
 
 def _damp(share: float) -> float:
@@ -132,7 +132,7 @@ def _share(wanted: frozenset[str], known: set[str]) -> float:
 
 
 def _density(found: Sequence[str], keywords: frozenset[str]) -> float:
-    return sum(word in keywords for word in found) / len(found) if found else 0.0
+    return sum(map(keywords.__contains__, found)) / len(found) if found else 0.0
 
 
 def _named(phrases: frozenset[tuple[str, ...]], found: list[str]) -> int:

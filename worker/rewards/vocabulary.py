@@ -17,15 +17,15 @@ def vocabulary(completion: str, window: int = 30) -> float:
     if not isinstance(window, int) or window < 1:
         raise ValueError(f"window must be a whole number of words, at least 1, not {window!r}")
     found = words(completion)
-    counts = dict.fromkeys(found, 0)
-    for word in found[:window]:
-        counts[word] += 1
-    distinct = total = sum(count > 0 for count in counts.values())
-    for leaving, entering in zip(found, found[window:], strict=False):
-        distinct += counts[entering] == 0
-        counts[entering] += 1
-        counts[leaving] -= 1
-        distinct -= counts[leaving] == 0
-        total += distinct
-    runs = max(1, len(found) - window + 1)
-    return total / (runs * window)
+    last_run = max(0, len(found) - window)
+    total, seen = 0, dict.fromkeys(found, -1)
+    for at, word in enumerate(found):
+        # It is the first of its kind in the runs that begin after the last one like it.
+        earliest = seen[word] + 1
+        if earliest <= at - window:
+            earliest = at - window + 1
+        latest = at if at < last_run else last_run
+        if latest >= earliest:
+            total += latest - earliest + 1
+        seen[word] = at
+    return total / ((last_run + 1) * window)
