@@ -11,6 +11,7 @@ from orchestrator.rollouts import GroupKey
 from shared.errors import RunStopped
 from shared.keys import CLOSED, JOB_TTL_S, Role, RunKeys, slot_field
 from shared.messages import Completion, GenerateJob, Reward, ScoreJob
+from shared.results import written
 
 #: Entries of the stream that one read takes at most.
 NEWS_AT_ONCE = 2000
@@ -55,9 +56,8 @@ class GroupStore:
 
     def preload(self, key: GroupKey, result: Completion | Reward) -> None:
         """A result that exists already."""
-        value = json.dumps([type(result).__name__, result.model_dump(mode="json")])
         field_name = slot_field("score" if isinstance(result, Reward) else "generate", result.slot)
-        self._redis.hset(self._keys.slots(*key), field_name, value)
+        self._redis.hset(self._keys.slots(*key), field_name, written(result))
 
     def discard(self, key: GroupKey, field_name: str) -> None:
         """Remove a result that cannot be read, so that its slot is done again."""

@@ -1,6 +1,5 @@
 """What the orchestrator knows of each group that it asked for: the ledger behind the queue."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from orchestrator.rollouts import GroupKey
 from shared.keys import Role
 from shared.messages import Completion, Failure, FailureKind, GenerateJob, Reward, ScoreJob
+from shared.results import divided
 
 #: Role and type's name -> what a slot's result may be.
 RESULTS: Mapping[tuple[str, str], type[Completion | Reward | Failure]] = {
@@ -98,8 +98,8 @@ class OpenGroup:
         if role.startswith("judge"):
             return
         try:
-            kind, payload = json.loads(value)
-            found = RESULTS[role, kind].model_validate(payload)
+            kind, payload = divided(value)
+            found = RESULTS[role, kind].model_validate_json(payload)
             kept = self.generated if role == "generate" else self.scored
             if int(slot) not in kept:
                 self.rewards += kind == "Reward"
@@ -108,7 +108,8 @@ class OpenGroup:
         except ValidationError as error:
             # Names of fields only: their values are private.
             wrong = ", ".join(".".join(map(str, each["loc"])) for each in error.errors())
-            raise ValueError(f"{field_name} has a wrong {wrong}") from None
+            what = f"has a wrong {wrong}" if wrong else "is no JSON object"
+            raise ValueError(f"{field_name} {what}") from None
         except (LookupError, TypeError, ValueError) as error:
             raise ValueError(f"{field_name} is no result ({type(error).__name__})") from None
 

@@ -19,8 +19,8 @@ from orchestrator.rollouts import Ahead, DomainWeights, Group, GroupKey, Params,
 
 Observe = Callable[[Progress], None]
 
-#: Groups that are drawn and sent together: the workers call for the first while the next are drawn.
-BEGUN_AT_ONCE = 16
+#: Slots that are drawn and sent together: the workers call for the first while the next are drawn.
+SLOTS_AT_ONCE = 128
 
 
 class Aged(NamedTuple):
@@ -100,8 +100,9 @@ class Pipeline:
     def _begin(self, weights: Weights, step: int, batch: sampling.Batch) -> None:
         inputs = self._inputs
         sizes = sampling.group_sizes(inputs, weights)
-        for first in range(0, len(batch), BEGUN_AT_ONCE):
-            part = batch[first : first + BEGUN_AT_ONCE]
+        at_once = max(1, SLOTS_AT_ONCE // max(sizes.values()))
+        for first in range(0, len(batch), at_once):
+            part = batch[first : first + at_once]
             drawn = groups.draw(inputs, inputs.train_domains, weights, part, step, sizes)
             jobs = groups.jobs(inputs, self._models, drawn, self._run)
             self._dispatcher.begin(jobs, inputs.config.step_deadline_s)

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
+
 from orchestrator.data_sources import short_name
 from orchestrator.evaluation import Evaluation, Kind
 from orchestrator.inputs import Inputs
@@ -97,9 +99,9 @@ class RunDirectory:
 
         Raises EnvironmentNotReady if the disk takes no more.
         """
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        with _told_of_the_disk(self.path), (self.path / name).open("a", encoding="utf-8") as file:
-            file.write(text)
+        lines = b"".join(to_json(row) + b"\n" for row in rows)
+        with _told_of_the_disk(self.path), (self.path / name).open("ab") as file:
+            file.write(lines)
             file.flush()
             os.fsync(file.fileno())
 

@@ -1,10 +1,10 @@
 """One group's rewards: every completion that has no reward yet."""
 
 import asyncio
-import json
 
 from shared.keys import slot_field
 from shared.messages import Completion, Failure, Reward, ScoreJob
+from shared.results import divided
 from worker.calls import Caller
 from worker.failures import ProviderFailure
 from worker.rewards.judge import judge_completion
@@ -60,8 +60,8 @@ def _unscored(held: Held) -> list[Completion]:
     found = []
     for field, value in held.slots.items():
         role, _, slot = field.partition(":")
-        kind, payload = json.loads(value)
+        kind, payload = divided(value)
         scored = slot_field("score", int(slot)) in held.slots
         if role == "generate" and kind == "Completion" and not scored:
-            found.append(Completion.model_validate(payload))
+            found.append(Completion.model_validate_json(payload))
     return sorted(found, key=lambda completion: completion.slot)

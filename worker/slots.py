@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from shared.keys import JOB_TTL_S, LEASE_TTL_S, Role, RunKeys, slot_field
 from shared.messages import Message
+from shared.results import written
 from worker.scripting import Scripting
 
 _tokens = itertools.count()
@@ -58,7 +59,7 @@ class Held(NamedTuple):
     def commit(self, results: Mapping[str, Message]) -> Commit:
         """What keeps these results, by their fields."""
         task, keys = self.task, RunKeys(self.task.run)
-        pairs = [word for field, result in results.items() for word in (field, entry(result))]
+        pairs = [word for field, result in results.items() for word in (field, written(result))]
         return Commit(
             [
                 keys.slots(task.step, task.group),
@@ -127,11 +128,6 @@ class Slots:
             self._renew(keys=[lease], args=[holder, self._lease_ms]) for lease, holder in held
         ]
         await asyncio.gather(*renewals)
-
-
-def entry(result: Message) -> str:
-    """A result with its type's name, as it lies in Redis: ``["Completion", {...}]``."""
-    return f'["{type(result).__name__}",{result.model_dump_json()}]'
 
 
 def lua(name: str) -> str:

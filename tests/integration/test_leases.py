@@ -9,9 +9,10 @@ from redis.asyncio import Redis as AsyncRedis
 
 from shared.keys import LEASE_TTL_S, RunKeys
 from shared.messages import Completion, Failure, FailureKind, JudgeAnswer
+from shared.results import written
 from tests.working import group_job
 from worker.scripting import Scripting
-from worker.slots import GroupTask, Slots, entry
+from worker.slots import GroupTask, Slots
 
 
 @pytest.fixture
@@ -206,7 +207,7 @@ def test_what_a_judge_answered_is_kept_and_not_announced(
 
     play(empty_url, scene)
 
-    assert kept(empty_redis, task) == {"judge0:0": entry(answer)}
+    assert kept(empty_redis, task) == {"judge0:0": written(answer)}
     assert empty_redis.xlen(RunKeys(task.run).events) == 0
 
 

@@ -20,6 +20,7 @@ from shared.messages import (
     Sampling,
     ScoreJob,
 )
+from shared.results import divided
 from shared.wire.replies import JUDGEMENT, PREFERENCE, judged, preferred
 from shared.wire.requests import chat_body
 from worker.calls import Ask, Caller, Reply, Role
@@ -170,7 +171,7 @@ async def _answer(
     """What the judge says in this turn: found where it was kept, or asked and kept."""
     field = f"{turn}:{slot}"
     if kept := held.slots.get(field):
-        return JudgeAnswer.model_validate(json.loads(kept)[1])
+        return JudgeAnswer.model_validate_json(divided(kept)[1])
     call = f"{job.run}/s{job.step:03d}/{job.group}/k{slot}/{turn}"
     body = chat_body(
         messages,
