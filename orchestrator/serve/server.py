@@ -77,8 +77,9 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         # tornado's bind_sockets leaves the socket of a failure to the garbage collector.
         found = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        why = (error.strerror or str(error)).partition(" (while")[0]
+    except (OSError, UnicodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else None
+        why = (said or str(error)).partition(" (while")[0]
         raise EnvironmentNotReady(
             f"cannot listen on {host}:{port}: {why}; --port 0 takes a free one"
         ) from None
