@@ -77,7 +77,8 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         # tornado's bind_sockets leaves the socket of a failure to the garbage collector.
         found = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except (OSError, UnicodeError) as error:
+    except (OSError, TypeError) as error:
+        # A TypeError: the name cannot be one of a host.
         said = error.strerror if isinstance(error, OSError) else None
         why = (said or str(error)).partition(" (while")[0]
         raise EnvironmentNotReady(
