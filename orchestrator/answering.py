@@ -5,7 +5,7 @@ import contextlib
 import os
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,6 +94,7 @@ async def stream(
 ) -> None:
     """Emit the rows of each line, in the order of the lines, as soon as that allows.
 
+    Being cancelled, it emits what has been answered until then.
     A line is a text, or a JSON object as a line of training data is. No more than ``at_once`` lines
     are in hand, and a few times as many are read ahead of the first that is not answered.
     """
@@ -118,6 +119,11 @@ async def stream(
             while (task := await begun.get()) is not None:
                 for row in await task:
                     emit(row)
+    except asyncio.CancelledError:
+        # What was answered behind a line that was not has been paid for, too.
+        for row in _ready(begun):
+            emit(row)
+        raise
     except BaseExceptionGroup as several:
         # One ended the others, such as the reader of our output that has gone away.
         raise several.exceptions[0] from None
@@ -157,6 +163,13 @@ def row_of(found: Plan | Reply | ConceptGrpoError) -> Row:
     else:
         kind, cost_usd = "usage" if isinstance(found, UsageError) else "not_ready", 0.0
     return {"error": {"kind": kind, "message": str(found), "cost_usd": cost_usd}}
+
+
+def _ready(begun: asyncio.Queue[asyncio.Task[list[Row]] | None]) -> Iterator[Row]:
+    while not begun.empty():
+        task = begun.get_nowait()
+        if task and task.done() and not task.cancelled() and not task.exception():
+            yield from task.result()
 
 
 async def _rows(policy: Policy, number: int, line: bytes, wish: Wish) -> list[Row]:

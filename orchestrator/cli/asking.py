@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 import click
 
-from orchestrator.cli.options import shown_path
+from orchestrator.cli.options import in_a_terminal, shown_path
 
 if TYPE_CHECKING:
     from orchestrator.comparison.asking import Observe
@@ -74,7 +74,7 @@ def confirmed(lines: list[str], paid: bool, way: Way) -> bool:
         click.echo(line, err=True)
     if way.dry_run:
         return False
-    if paid and not way.yes and sys.stdin.isatty():
+    if paid and not way.yes and in_a_terminal():
         click.confirm("start?", default=True, abort=True, err=True)
     return True
 

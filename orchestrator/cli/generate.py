@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from orchestrator.cli.options import in_a_terminal
 from orchestrator.cli.run_argument import RunName
 
 if TYPE_CHECKING:
@@ -138,8 +139,11 @@ async def _answer(policy: "Policy", text: str, wish: "Wish", shown: Shown) -> No
 
 async def _stream(policy: "Policy", wish: "Wish", at_once: int, asker: "Asker | None") -> None:
     from orchestrator.answering import Tally, lines_of, stream
+    from shared.errors import UsageError
 
-    if sys.stdin.isatty():
+    if sys.stdin is None:
+        raise UsageError("'-' is standard input, and it is closed; pipe a text per line into it")
+    if in_a_terminal():
         click.echo("  input    a text per line; Ctrl-D ends it", err=True)
     tally = Tally()
 

@@ -159,6 +159,22 @@ def test_a_reader_that_goes_away_ends_it_quietly(folder: Path) -> None:
     assert "Traceback" not in shown.stderr
 
 
+def test_a_closed_standard_input_is_said(folder: Path) -> None:
+    shown = subprocess.run(
+        f"{ORCHESTRATOR} generate policy.json - --model template <&-",
+        shell=True,
+        cwd=folder,
+        env=clean_environment(folder, {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert shown.returncode == 2
+    assert "it is closed" in shown.stderr
+
+
 def test_a_budget_ends_the_calls_and_not_the_job(folder: Path, standin: Running) -> None:
     standin.control("reset", {})
     ended = typed(
