@@ -95,11 +95,15 @@ class RunDirectory:
     def append_lines(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows to a JSONL file in one write, on the disk when this returns.
 
+        They begin on a line of their own also behind a row that a kill or a full disk has torn.
         Raises EnvironmentNotReady if the disk takes no more.
         """
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        with _told_of_the_disk(self.path), (self.path / name).open("a", encoding="utf-8") as file:
-            file.write(text)
+        with _told_of_the_disk(self.path), (self.path / name).open("ab+") as file:
+            if size := file.seek(0, os.SEEK_END):
+                file.seek(size - 1)
+                text = text if file.read(1) == b"\n" else f"\n{text}"
+            file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
 

@@ -90,7 +90,7 @@ def evaluate(
     )
     found = plan(directory, options, baseline, policy)
     title = f"eval {directory.name}   {policy or 'trained'} against {baseline} on {data}"
-    paid = bool(found.arms["trained"].models.all())
+    paid = any(arm.models.all() for arm in found.arms.values())
     if not confirmed([title, *plan_lines(found)], paid, way):
         return
     asked(found.folder, way, lambda *with_: ask(found, way.url, *with_), gated=min_gain is not None)
