@@ -71,18 +71,16 @@ async def planned(plan: Plan) -> Plan:
     return plan
 
 
-async def answers(policy: Policy, text: str, wish: Wish) -> list[Plan | Reply | ConceptGrpoError]:
-    """Every sample's answer to one text, or why it has none."""
-
-    async def one(sample: int) -> Plan | Reply | ConceptGrpoError:
-        seed = None if wish.seed is None else wish.seed + sample
-        try:
-            plan = policy.plan(text, seed=seed, greedy=wish.greedy, domain=wish.domain)
-            return await wish.answer(plan)
-        except ConceptGrpoError as error:
-            return error
-
-    return list(await asyncio.gather(*map(one, range(wish.samples))))
+async def answer(
+    policy: Policy, text: str, wish: Wish, sample: int
+) -> Plan | Reply | ConceptGrpoError:
+    """One sample's answer to a text, or why it has none."""
+    seed = None if wish.seed is None else wish.seed + sample
+    try:
+        plan = policy.plan(text, seed=seed, greedy=wish.greedy, domain=wish.domain)
+        return await wish.answer(plan)
+    except ConceptGrpoError as error:
+        return error
 
 
 async def stream(
@@ -178,7 +176,9 @@ async def _rows(policy: Policy, number: int, line: bytes, wish: Wish) -> list[Ro
     except UsageError as error:
         return [{"line": number, **row_of(error)}]
     wish = wish._replace(domain=asked.domain or wish.domain)
-    found = await answers(policy, asked.text, wish)
+    found = await asyncio.gather(
+        *(answer(policy, asked.text, wish, sample) for sample in range(wish.samples))
+    )
     return [{"line": number, "id": asked.id, **row_of(each)} for each in found]
 
 

@@ -135,7 +135,11 @@ def _stopped(folder: "Folder", way: Way, reason: str, code: int) -> NoReturn:
 
 
 def shown(folder: "Folder", found: dict[str, Any], way: Way, lines: Callable[..., Any]) -> None:
-    """Keep the result and print it."""
+    """Keep the result, with what it has cost, and print it."""
+    from orchestrator.budget import spent
+
+    cost = spent(folder.ledger())
+    found = {**found, "cost": {**cost._asdict(), "total_usd": cost.total_usd}}
     folder.keep_result(found)
     if way.as_json:
         click.echo(json.dumps({**found, "folder": str(folder.path)}))

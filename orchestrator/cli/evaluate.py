@@ -108,19 +108,16 @@ def _refuse_impossible(min_gain: float | None) -> None:
 
 
 def _result(found: "Plan", baseline: str, min_gain: float | None) -> dict[str, Any]:
-    from orchestrator.budget import spent
     from orchestrator.comparison.gain import gate, result
 
     kept = result(found)
     names = {name: name for name in found.arms} | {found.baseline: baseline}
     tested = None if min_gain is None else gate(kept["gain"], baseline, min_gain)
-    cost = spent(found.folder.ledger())
     return {
         "run": found.run.name,
         "data": str(found.options.data),
         **kept,
         "names": names,
-        "cost": {**cost._asdict(), "total_usd": cost.total_usd},
         "gate": tested and tested._asdict(),
     }
 
