@@ -75,7 +75,7 @@ def test_swapping_a_and_b_mirrors_the_result() -> None:
 
 def test_few_prompts_do_not_become_many_by_pairs_that_happen_to_agree() -> None:
     """Each prompt is one side's by 9 to 1, whichever: two of four times both are the same's."""
-    found = judged([[A] * 9 + [B], [A] * 8 + [B] * 2])
+    found = judged([[A] * 9 + [B]] * 2)
 
     assert found.verdict == "INCONCLUSIVE"
     assert found.needed
