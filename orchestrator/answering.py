@@ -5,7 +5,7 @@ import contextlib
 import os
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,18 +71,16 @@ async def planned(plan: Plan) -> Plan:
     return plan
 
 
-async def answers(policy: Policy, text: str, wish: Wish) -> list[Plan | Reply | ConceptGrpoError]:
-    """Every sample's answer to one text, or why it has none."""
-
-    async def one(sample: int) -> Plan | Reply | ConceptGrpoError:
-        seed = None if wish.seed is None else wish.seed + sample
-        try:
-            plan = policy.plan(text, seed=seed, greedy=wish.greedy, domain=wish.domain)
-            return await wish.answer(plan)
-        except ConceptGrpoError as error:
-            return error
-
-    return list(await asyncio.gather(*map(one, range(wish.samples))))
+async def answer(
+    policy: Policy, text: str, wish: Wish, sample: int
+) -> Plan | Reply | ConceptGrpoError:
+    """One sample's answer to a text, or why it has none."""
+    seed = None if wish.seed is None else wish.seed + sample
+    try:
+        plan = policy.plan(text, seed=seed, greedy=wish.greedy, domain=wish.domain)
+        return await wish.answer(plan)
+    except ConceptGrpoError as error:
+        return error
 
 
 async def stream(
@@ -94,6 +92,7 @@ async def stream(
 ) -> None:
     """Emit the rows of each line, in the order of the lines, as soon as that allows.
 
+    Being cancelled, it emits what has been answered until then.
     A line is a text, or a JSON object as a line of training data is. No more than ``at_once`` lines
     are in hand, and a few times as many are read ahead of the first that is not answered.
     """
@@ -118,6 +117,11 @@ async def stream(
             while (task := await begun.get()) is not None:
                 for row in await task:
                     emit(row)
+    except asyncio.CancelledError:
+        # What was answered behind a line that was not has been paid for, too.
+        for row in _ready(begun):
+            emit(row)
+        raise
     except BaseExceptionGroup as several:
         # One ended the others, such as the reader of our output that has gone away.
         raise several.exceptions[0] from None
@@ -159,13 +163,22 @@ def row_of(found: Plan | Reply | ConceptGrpoError) -> Row:
     return {"error": {"kind": kind, "message": str(found), "cost_usd": cost_usd}}
 
 
+def _ready(begun: asyncio.Queue[asyncio.Task[list[Row]] | None]) -> Iterator[Row]:
+    while not begun.empty():
+        task = begun.get_nowait()
+        if task and task.done() and not task.cancelled() and not task.exception():
+            yield from task.result()
+
+
 async def _rows(policy: Policy, number: int, line: bytes, wish: Wish) -> list[Row]:
     try:
         asked = _example(number, line)
     except UsageError as error:
         return [{"line": number, **row_of(error)}]
     wish = wish._replace(domain=asked.domain or wish.domain)
-    found = await answers(policy, asked.text, wish)
+    found = await asyncio.gather(
+        *(answer(policy, asked.text, wish, sample) for sample in range(wish.samples))
+    )
     return [{"line": number, "id": asked.id, **row_of(each)} for each in found]
 
 

@@ -259,5 +259,6 @@ def _given_up(attempts: Sequence[_Attempt]) -> NoAnswer:
         sentence = "the endpoint asks everybody to wait for longer than this call may take"
         return NoAnswer(FailureKind.RATE_LIMITED.value, sentence, 0.0)
     last = attempts[-1].found
-    sentence = f"given up after {len(attempts)} attempts: {outside_runs(last.message)}"
+    tried = "1 attempt" if len(attempts) == 1 else f"{len(attempts)} attempts"
+    sentence = f"given up after {tried}: {outside_runs(last.message)}"
     return NoAnswer(last.kind.value, sentence, _cost_usd(attempts))

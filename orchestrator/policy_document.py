@@ -26,6 +26,10 @@ from shared.messages import Message
 FORMAT: Literal["concept-grpo/policy@2"] = "concept-grpo/policy@2"
 
 
+#: Beyond it, sums of exponentials are no longer exact; training stays far below.
+LARGEST_LOGIT = 1e6
+
+
 class _Part(Message):
     """The sentences under the fields are the schema's descriptions."""
 
@@ -122,6 +126,12 @@ class PolicyDocument(_Part):
     """None = the template engine, or a file of the first format."""
     domains: Annotated[tuple[DomainPolicy, ...], Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len({domain.name for domain in self.domains}) < len(self.domains):
+            raise ValueError("a domain stands twice")
+        return self
+
 
 class Trained(NamedTuple):
     """One domain's policy, ready to be drawn from."""
@@ -199,11 +209,13 @@ def trained(document: PolicyDocument, domain: DomainPolicy, where: str) -> Train
         ),
         source=where,
     )
+    logits = (domain.logits.concepts, domain.logits.templates, domain.logits.features)
+    if any(abs(logit) > LARGEST_LOGIT for row in logits for logit in row):
+        raise UsageError(f"{place}: a logit is beyond {LARGEST_LOGIT:g}; export the policy again")
     try:
         space = content.space(document.concepts_per_prompt, document.features_per_prompt)
     except ValueError as error:
         raise UsageError(f"{place}: {error}") from None
-    logits = (domain.logits.concepts, domain.logits.templates, domain.logits.features)
     return Trained(content, space, Params(*(np.array(row, dtype=np.float64) for row in logits)))
 
 

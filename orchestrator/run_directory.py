@@ -91,16 +91,20 @@ class RunDirectory:
         """A whole file. Raises UsageError if it is missing or no JSON."""
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UsageError(f"{self.path / name} cannot be read: {error}") from None
 
     def append_lines(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append rows to a JSONL file in one write, on the disk when this returns.
 
+        They begin on a line of their own also behind a row that a kill or a full disk has torn.
         Raises EnvironmentNotReady if the disk takes no more.
         """
         lines = b"".join(to_json(row) + b"\n" for row in rows)
-        with _told_of_the_disk(self.path), (self.path / name).open("ab") as file:
+        with _told_of_the_disk(self.path), (self.path / name).open("ab+") as file:
+            if size := file.seek(0, os.SEEK_END):
+                file.seek(size - 1)
+                lines = lines if file.read(1) == b"\n" else b"\n" + lines
             file.write(lines)
             file.flush()
             os.fsync(file.fileno())
@@ -116,7 +120,7 @@ class RunDirectory:
                 file.seek(size - newest_bytes)
                 file.readline()
             for line in file:
-                with contextlib.suppress(ValueError):
+                with contextlib.suppress(ValueError, RecursionError):
                     yield json.loads(line)
 
     def checkpoint(self, step: int, steps: int, value: Any) -> None:
@@ -190,8 +194,11 @@ class RunDirectory:
         """A held-out evaluation; None if there is none that can be read."""
         try:
             kept = json.loads(self._evaluation_file(kind, step).read_text(encoding="utf-8"))
-            return Evaluation(**kept, groups=())
-        except (OSError, ValueError, TypeError):
+            found = Evaluation(**kept, groups=())
+            # A mean of what are no numbers is refused here, and not by whoever wants it.
+            _ = found.reward
+            return found
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return None
 
     def _evaluation_file(self, kind: str, step: int) -> Path:

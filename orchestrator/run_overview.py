@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.config import RunConfig
+from orchestrator.paired import Comparison
 from orchestrator.run_directory import RunDirectory
 from orchestrator.run_names import run_folders, started_at
 from orchestrator.run_state import RunState, state_of
+from orchestrator.wording import short
 from shared.errors import ConceptGrpoError
 
 #: Rows at the end of ``metrics.jsonl`` that are looked at.
@@ -46,7 +48,10 @@ def overview(path: Path) -> Overview:
     """One run. Raises nothing: what cannot be read makes it damaged."""
     try:
         return _read(RunDirectory(path))
-    except (ConceptGrpoError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (
+        ConceptGrpoError, OSError, ValueError, LookupError, TypeError, AttributeError,
+        OverflowError, RecursionError,
+    ) as error:  # fmt: skip
         return Overview(
             path.name, str(path), RunState.DAMAGED, damage(path, error), _started(path),
             0, None, None, None, None, None, None,
@@ -67,21 +72,34 @@ def result_of(directory: RunDirectory) -> Mapping[str, Any] | None:
 
 def _read(directory: RunDirectory) -> Overview:
     config = RunConfig.model_validate(_table(directory, "config.json"))
-    _ = _table(directory, "inputs.json")["train"]
+    inputs = _table(directory, "inputs.json")
+    if not isinstance(inputs["train"], dict) or not all(
+        isinstance(i, dict) for i in inputs.values()
+    ):
+        raise TypeError("inputs.json names no files")
     standing, result = state_of(directory.path), result_of(directory)
     if result is None:
         done, verdict, cost = _checkpoint(directory), None, _cost(directory)
         start, end = _held_out(directory)
     else:
-        done, heldout = int(result["steps"]), result.get("heldout") or {}
-        start, end = heldout.get("before"), heldout.get("after")
-        verdict, cost = heldout.get("verdict"), (result.get("cost") or {}).get("total_usd")
+        done, heldout = int(result["steps"]), result.get("heldout")
+        start = end = verdict = None
+        if heldout:
+            start, end, *_ = (_number(heldout[name]) for name in Comparison._fields[1:])
+            verdict = str(heldout["verdict"])
+        cost = (result.get("cost") or {}).get("total_usd")
     planned = standing.steps or (config.max_steps if config.num_epochs is None else None)
     return Overview(
         directory.name, str(directory.path), standing.state, _why(standing.reason, result),
         _started(directory.path), done, planned, start, end, verdict,
-        None if cost is None else float(cost), config.model or "template",
+        None if cost is None else _number(cost), config.model or "template",
     )  # fmt: skip
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{short(value)} is no number")
+    return float(value)
 
 
 def _why(reason: str, result: Mapping[str, Any] | None) -> str:

@@ -4,6 +4,7 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
+from orchestrator.comparison.folder import engine_state_of
 from orchestrator.embedded import check_server, connect
 from orchestrator.run_names import is_run, mend_latest
 from orchestrator.run_state import owner, unattended
@@ -17,17 +18,24 @@ REMOVING = ".removing-"
 
 
 def remove_run(path: Path, url: str | None = None) -> None:
-    """Remove a run's folder, the state of its embedded engine, and its keys on a given server.
+    """Remove a run's folder, the state of its engines, and its keys on a given server.
 
     ``latest`` then links to the newest run that is left. Raises UsageError if the folder is no run
-    or somebody is at the run.
+    or somebody is at the run, or at an evaluation of it.
     """
     if not is_run(path):
         raise UsageError(f"{path}: is no run directory; nothing was removed")
-    engine = engine_state(path)
+    evaluations = list(path.glob("evaluations/*"))
+    engines = [engine_state(path), *map(engine_state_of, evaluations)]
     with ExitStack() as held:
+        for folder in evaluations:
+            if not held.enter_context(unattended(folder)):
+                raise UsageError(
+                    f"{path.name} is in use: {folder.name} is under way; stop it first (Ctrl-C),"
+                    " then remove the run"
+                )
         # The server of a killed run holds the lock of its state until it has gone down.
-        for folder in (path, engine):
+        for folder in (path, *engines):
             if not held.enter_context(unattended(folder)):
                 raise UsageError(
                     f"{path.name} is alive: {owner(path)} is at it; stop it first (Ctrl-C, or"
@@ -41,7 +49,8 @@ def remove_run(path: Path, url: str | None = None) -> None:
         except OSError as error:
             raise UsageError(f"cannot remove {path}: {error.strerror or error}") from None
     shutil.rmtree(gone, ignore_errors=True)
-    forget_engine(engine)
+    for engine in engines:
+        forget_engine(engine)
     mend_latest(path.parent)
 
 

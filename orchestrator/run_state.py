@@ -122,7 +122,7 @@ def _why(error: BaseException) -> tuple[RunState, str]:
 
 
 def _noted(directory: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         found = json.loads((directory / STATE_FILE).read_text(encoding="utf-8"))
         return found if isinstance(found, dict) else {}
     return {}

@@ -7,6 +7,7 @@ Importing this loads numpy, pydantic and the standard library; what else a call 
 """
 
 import asyncio
+import operator
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,12 +67,12 @@ class Policy:
                 from orchestrator.live_policy import live_policy
 
             return cls(live_policy(name), redacted(name))
-        if name.endswith(".json") or Path(name).is_file():
+        if name.endswith(".json") or _is_file(Path(name)):
             return cls(read(Path(name)), name)
-        if (Path(name) / "policy.json").is_file():
+        if _is_file(Path(name) / "policy.json"):
             return cls(read(Path(name) / "policy.json"), name)
         folder = find_run(RUNS_DIR, name)
-        if (folder / "policy.json").is_file():
+        if _is_file(folder / "policy.json"):
             return cls(read(folder / "policy.json"), name)
         with _whole_installation("a run that has not ended"):
             from orchestrator.stored_run import unfinished_policy
@@ -118,13 +119,13 @@ class Policy:
         Drawn with ``seed``, or with a fresh one that the plan then carries; ``greedy`` takes the
         deployed choice: the likeliest concepts, of their features the likeliest, and the likeliest
         template. ``domain`` is used in place of the one that the text's words name.
-        Raises UsageError for an empty text, or one that no domain matches.
+        Raises UsageError for an empty text, one that no domain matches, a seed that is none.
         """
         found = self._trained[self._domain_of(text, domain)]
         if greedy:
             action, log_prob = self._deployed(found)
         else:
-            seed = secrets.randbits(31) if seed is None else seed
+            seed = secrets.randbits(31) if seed is None else _whole(seed)
             uniforms_1U = policy.uniforms((seed, 0, text), 1, found.space.uniforms_needed)
             (action,), (log_prob,) = policy.draw(found.params, found.space, uniforms_1U)
         content = found.domain
@@ -247,6 +248,8 @@ class Policy:
             raise UsageError(
                 f"the text must be a string of 1 to {MAX_TEXT:,} characters, found {short(text)}"
             )
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise UsageError(f"{short(text)} holds what is no character; give it as UTF-8")
         contents = [each.domain for each in self._trained.values()]
         found = match(text, explicit, contents).domain
         if found is None:
@@ -255,6 +258,21 @@ class Policy:
                 f" domain = {listed([repr(name) for name in self.domains], 'or')}"
             )
         return found.name
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; no for a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _whole(seed: int) -> int:
+    try:
+        return operator.index(seed)
+    except TypeError:
+        raise UsageError(f"the seed must be a whole number, found {short(seed)}") from None
 
 
 @contextmanager

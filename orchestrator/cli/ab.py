@@ -1,7 +1,6 @@
 """``orchestrator ab``: which of two runs writes what a judge prefers?"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,9 +13,6 @@ from orchestrator.cli.asking import (
     shown,
 )
 from orchestrator.cli.run_argument import RunName
-
-if TYPE_CHECKING:
-    from orchestrator.comparison.by_judge import Duel
 
 
 @click.command()
@@ -68,6 +64,7 @@ def ab(
     """
     from orchestrator.comparison.by_judge import compare_texts, duel
     from orchestrator.comparison.by_reward import Options
+    from orchestrator.comparison.verdict import result
     from orchestrator.report.comparison import ab_lines, plan_lines
     from orchestrator.run_directory import RunDirectory
 
@@ -86,16 +83,4 @@ def ab(
     if not confirmed([title, *plan_lines(found)], paid=True, way=way):
         return
     asked(found.folder, way, lambda *with_: compare_texts(found, way.url, *with_))
-    shown(found.folder, _result(found), way, ab_lines)
-
-
-def _result(found: "Duel") -> dict[str, Any]:
-    from orchestrator.budget import spent
-    from orchestrator.comparison.verdict import result
-
-    cost = spent(found.folder.ledger())
-    return {
-        "data": str(found.options.data),
-        **result(found),
-        "cost": {**cost._asdict(), "total_usd": cost.total_usd},
-    }
+    shown(found.folder, {"data": str(data), **result(found)}, way, ab_lines)

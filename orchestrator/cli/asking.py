@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 import click
 
-from orchestrator.cli.options import shown_path
+from orchestrator.cli.options import in_a_terminal, shown_path
 
 if TYPE_CHECKING:
     from orchestrator.comparison.asking import Observe
@@ -74,7 +74,7 @@ def confirmed(lines: list[str], paid: bool, way: Way) -> bool:
         click.echo(line, err=True)
     if way.dry_run:
         return False
-    if paid and not way.yes and sys.stdin.isatty():
+    if paid and not way.yes and in_a_terminal():
         click.confirm("start?", default=True, abort=True, err=True)
     return True
 
@@ -135,7 +135,11 @@ def _stopped(folder: "Folder", way: Way, reason: str, code: int) -> NoReturn:
 
 
 def shown(folder: "Folder", found: dict[str, Any], way: Way, lines: Callable[..., Any]) -> None:
-    """Keep the result and print it."""
+    """Keep the result, with what it has cost, and print it."""
+    from orchestrator.budget import spent
+
+    cost = spent(folder.ledger())
+    found = {**found, "cost": {**cost._asdict(), "total_usd": cost.total_usd}}
     folder.keep_result(found)
     if way.as_json:
         click.echo(json.dumps({**found, "folder": str(folder.path)}))

@@ -90,7 +90,7 @@ def evaluate(
     )
     found = plan(directory, options, baseline, policy)
     title = f"eval {directory.name}   {policy or 'trained'} against {baseline} on {data}"
-    paid = bool(found.arms["trained"].models.all())
+    paid = any(arm.models.all() for arm in found.arms.values())
     if not confirmed([title, *plan_lines(found)], paid, way):
         return
     asked(found.folder, way, lambda *with_: ask(found, way.url, *with_), gated=min_gain is not None)
@@ -108,19 +108,16 @@ def _refuse_impossible(min_gain: float | None) -> None:
 
 
 def _result(found: "Plan", baseline: str, min_gain: float | None) -> dict[str, Any]:
-    from orchestrator.budget import spent
     from orchestrator.comparison.gain import gate, result
 
     kept = result(found)
     names = {name: name for name in found.arms} | {found.baseline: baseline}
     tested = None if min_gain is None else gate(kept["gain"], baseline, min_gain)
-    cost = spent(found.folder.ledger())
     return {
         "run": found.run.name,
         "data": str(found.options.data),
         **kept,
         "names": names,
-        "cost": {**cost._asdict(), "total_usd": cost.total_usd},
         "gate": tested and tested._asdict(),
     }
 

@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from orchestrator.cli.options import in_a_terminal
 from orchestrator.cli.run_argument import RunName
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.answering import Row, Tally, Wish
     from orchestrator.asking import Asker
+    from orchestrator.plans import Plan, Reply
     from orchestrator.preflight import Models
     from orchestrator.trained import Policy
+    from shared.errors import ConceptGrpoError
 
 TEMPLATE = "template"
 POSITIVE = click.FloatRange(min=0, min_open=True)
@@ -119,10 +124,24 @@ def _models_of_run(policy: "Policy") -> str:
 
 
 async def _answer(policy: "Policy", text: str, wish: "Wish", shown: Shown) -> None:
-    from orchestrator.answering import answers, row_of
+    import asyncio
+
+    from orchestrator.answering import answer
+
+    samples = range(wish.samples)
+    asked = [asyncio.create_task(answer(policy, text, wish, sample)) for sample in samples]
+    try:
+        await asyncio.wait(asked)
+    finally:
+        # After an interruption too: what was answered until then has been paid for.
+        _show([task.result() for task in asked if task.done()], shown)
+
+
+def _show(found: "Sequence[Plan | Reply | ConceptGrpoError]", shown: Shown) -> None:
+    """Print the answers. Raises the first error among them."""
+    from orchestrator.answering import row_of
     from shared.errors import ConceptGrpoError
 
-    found = await answers(policy, text, wish)
     rows = [row_of(each) for each in found if not isinstance(each, ConceptGrpoError)]
     for at, row in enumerate(rows):
         if shown.as_json:
@@ -138,8 +157,11 @@ async def _answer(policy: "Policy", text: str, wish: "Wish", shown: Shown) -> No
 
 async def _stream(policy: "Policy", wish: "Wish", at_once: int, asker: "Asker | None") -> None:
     from orchestrator.answering import Tally, lines_of, stream
+    from shared.errors import UsageError
 
-    if sys.stdin.isatty():
+    if sys.stdin is None:
+        raise UsageError("'-' is standard input, and it is closed; pipe a text per line into it")
+    if in_a_terminal():
         click.echo("  input    a text per line; Ctrl-D ends it", err=True)
     tally = Tally()
 

@@ -1,5 +1,6 @@
 """The flags that describe a run, shared by the commands that plan one or start one."""
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -96,6 +97,11 @@ def resolve_options(options: Mapping[str, Any]) -> "Resolved":
     environment = [("model", OPENROUTER_MODEL, model)] if model else []
     settings = map(parse_setting, options["settings"])
     return resolve(options["configs"], [*environment, *settings, *flags])
+
+
+def in_a_terminal() -> bool:
+    """Whether somebody is there to be asked; a closed standard input is None."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def shown_path(path: Path) -> str:

@@ -13,6 +13,7 @@ import click
 from orchestrator.cli.options import (
     SECTIONS,
     given,
+    in_a_terminal,
     resolve_options,
     settings_options,
 )
@@ -95,7 +96,7 @@ def run(
         _show_dry_run(resolved, as_json)
         return
     inputs, models = _checked(resolved, server)
-    ask = bool(models.all()) and not yes and sys.stdin.isatty()
+    ask = bool(models.all()) and not yes and in_a_terminal()
     if ask:
         _confirm(inputs, models, server)
     _play(begin(inputs, models), server, shown._replace(told=ask))

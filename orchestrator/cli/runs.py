@@ -1,13 +1,12 @@
 """``orchestrator runs``: list, show, compare and remove runs."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.options import shown_path
+from orchestrator.cli.options import in_a_terminal, shown_path
 from orchestrator.cli.run_argument import RUNS_DIR, RunName
 
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ def rm(names: tuple[str, ...], yes: bool, url: str | None, as_json: bool) -> Non
         raise UsageError(f"{LATEST!r} may be another run by now: name it, or give --yes")
     paths = list(dict.fromkeys(_found(name).path.resolve() for name in names))
     if not yes:
-        if not sys.stdin.isatty():
+        if not in_a_terminal():
             raise UsageError("nobody is here to ask (no terminal); give --yes to remove them")
         for path in paths:
             click.echo(f"  {shown_path(path)}", err=True)

@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple
 
 from orchestrator import groups
 from orchestrator.config import RunConfig
+from orchestrator.data_readers import READERS
+from orchestrator.data_sources import PARQUET, STDIN
 from orchestrator.inputs import Inputs, prepare
 from orchestrator.ledger import GroupJob
 from orchestrator.policy_file import policy_document, read_params
@@ -21,6 +23,7 @@ from orchestrator.run_directory import RunDirectory
 from orchestrator.run_plan import initial_weights
 from orchestrator.store import decode_weights
 from orchestrator.stored_run import stored_config
+from orchestrator.text_files import check_regular_file
 from shared.errors import UsageError
 from shared.messages import ScoreJob
 
@@ -79,6 +82,16 @@ class Arm(NamedTuple):
         """A short name of the identity."""
         text = json.dumps(self.identity(), sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def data_digest(file: Path) -> str:
+    """The data's sum. Raises UsageError if it cannot be read twice."""
+    if str(file) == STDIN:
+        raise UsageError(
+            "--data -: the prompts are read more than once; save them as a .jsonl file"
+        )
+    check_regular_file(file, (*READERS, PARQUET))
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def comparable_inputs(directory: RunDirectory, file: Path, changes: Mapping[str, object]) -> Inputs:

@@ -146,6 +146,8 @@ def asking(
         logs = folder.begin(setting.asked)
         lock = lock_state(folder.path)
         try:
+            # While a person was asked, the same command may have run elsewhere.
+            folder.refresh()
             with engine(setting.config, folder.run, url, folder.state, logs, interrupts) as machine:
                 check_rewards(machine, setting.terms, setting.columns)
                 _restore_money(setting, machine.dispatcher)
@@ -173,5 +175,5 @@ def _restore_money(setting: Setting, dispatcher: Dispatcher) -> None:
     kept = dict(setting.folder.ledger())
     if kept:
         # What was under way when it was last written may have been paid since.
-        doubtful_usd = 0.0 if kept.pop("complete") else setting.window_usd
+        doubtful_usd = 0.0 if kept.pop("complete", False) else setting.window_usd
         restore_ledger(dispatcher.redis, setting.folder.run, kept, doubtful_usd)

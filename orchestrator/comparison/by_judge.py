@@ -4,7 +4,6 @@ The judge sees the prompt, both texts and the reference, in both orders, and not
 what. Each run asks its own model by its own policy; the draws are the same.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from orchestrator.comparison.arms import (
     STEP,
     Arm,
     comparable_inputs,
+    data_digest,
     model_name,
     same_text,
     trained_texts,
@@ -158,6 +158,7 @@ def duel(
     """Check everything and decide who is asked what. Raises UsageError."""
     if run_a.path == run_b.path:
         raise UsageError(f"{run_a.name} cannot be compared with itself; name two runs")
+    digest = data_digest(options.data)
     dataset = data.load(str(options.data), stored_config(run_a).columns)
     changes = {
         **options.changes(),
@@ -183,7 +184,7 @@ def duel(
     texts = trained_texts(run_a) | trained_texts(run_b)
     judging = a.models.judges[0].model_dump(mode="json", exclude=set(NOT_ASKED))
     identity = {
-        "data": hashlib.sha256(options.data.read_bytes()).hexdigest(),
+        "data": digest,
         "other": run_b.name,
         "arms": [arm.identity() for arm in arms],
         "judge": judging,

@@ -4,7 +4,6 @@ The initial policy and, where a model writes, the plain prompt without concepts 
 a gain over a bad start is not a gain over no prompt engineering at all.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from orchestrator.comparison.arms import (
     Arm,
     How,
     comparable_inputs,
+    data_digest,
     model_name,
     same_text,
     trained_texts,
@@ -106,6 +106,7 @@ def plan(
 
     Raises UsageError for data, a run, a policy or a baseline that cannot be compared.
     """
+    digest = data_digest(options.data)
     dataset = data.load(str(options.data), stored_config(run).columns)
     inputs = comparable_inputs(run, options.data, options.changes())
     models = preflight(inputs.config)
@@ -126,7 +127,7 @@ def plan(
     trained = trained_weights(run, inputs, policy)
     arms["trained"] = Arm("trained", inputs, models, trained, options.how)
     identity = {
-        "data": hashlib.sha256(options.data.read_bytes()).hexdigest(),
+        "data": digest,
         "arms": {name: arm.identity() for name, arm in arms.items() if name != "baseline"},
         "rewards": [term.model_dump(mode="json") for term in inputs.terms("eval")],
         "rubric": inputs.rubric if models.judges else "",

@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from orchestrator.ledger import GroupJob, SlotResult
+from orchestrator.ledger import RESULTS, GroupJob, SlotResult
 from orchestrator.rollouts import Example
 from orchestrator.run_directory import ENGINE_STATE, RunDirectory
+from shared.errors import EnvironmentNotReady, UsageError
 from shared.messages import Completion, Reward
 
-ROWS, LEDGER, RESULT, ASKED = "rows.jsonl", "ledger.json", "result.json", "asked.json"
+ROWS, LATE = "rows.jsonl", "late.jsonl"
+LEDGER, RESULT, ASKED = "ledger.json", "result.json", "asked.json"
 #: Hexadecimal digits of a name.
 DIGITS = 10
 
@@ -45,17 +47,33 @@ class Folder:
         #: The name in Redis and on the wire: it says nothing of the runs.
         self.run = f"{kind}-{digest}"
         self.path = run.path / "evaluations" / self.name
-        self.state = run.path.parent / ENGINE_STATE / self.run
+        self.state = engine_state_of(self.path)
         self._files = RunDirectory(self.path)
         self._answers: dict[tuple[str, int], Answer] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the answers, which another process may have added to."""
         for row in self._files.lines(ROWS):
             self._take(row)
+        for entry in self._files.lines(LATE):
+            self._take_late(entry)
 
     def begin(self, asked: Mapping[str, Any]) -> Path:
-        """Make the folder; returns the one for the engine's logs."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._files.write_json(ASKED, asked)
-        return self._files.attempt_logs()
+        """Make the folder; returns the one for the engine's logs.
+
+        Raises EnvironmentNotReady where nothing can be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._files.write_json(ASKED, asked)
+            return self._files.attempt_logs()
+        except OSError as error:
+            if isinstance(error, EnvironmentNotReady):
+                raise
+            raise EnvironmentNotReady(
+                f"cannot write below {self.path}: {error.strerror or error}"
+            ) from None
 
     def discard_if_empty(self) -> None:
         """Remove a folder in which nothing was answered, and its engine's state."""
@@ -92,13 +110,30 @@ class Folder:
             self._take(row)
 
     def keep_late(self, results: Iterable[Mapping[str, Any]]) -> None:
-        """Keep results that came after their group had been closed."""
+        """Keep results that came after their group had been closed: they are paid for, too."""
         if late := list(results):
-            self._files.append_lines("late.jsonl", late)
+            self._files.append_lines(LATE, late)
+            for entry in late:
+                self._take_late(entry)
 
     def ledger(self) -> dict[str, Any]:
-        """What the answers have cost so far, as ``budget.saved_ledger`` has it; {} before any."""
-        return self._files.read_json(LEDGER) if (self.path / LEDGER).exists() else {}
+        """What the answers have cost so far, as ``budget.saved_ledger`` has it; {} before any.
+
+        Raises UsageError if it cannot be read.
+        """
+        if not (self.path / LEDGER).exists():
+            return {}
+        found = self._files.read_json(LEDGER)
+        fields = found if isinstance(found, dict) else {"money": None}
+        counted = [fields.get(name, {}) for name in ("money", "faults")]
+        if not all(
+            isinstance(c, dict) and all(type(n) is int for n in c.values()) for c in counted
+        ):
+            raise UsageError(
+                f"{self.path / LEDGER} is no ledger; remove it: what was spent until now is then"
+                " not counted"
+            )
+        return fields
 
     def keep_ledger(self, ledger: Mapping[str, Any]) -> None:
         """Replace the ledger."""
@@ -119,6 +154,25 @@ class Folder:
             )
             if kept.completion is not None:
                 self._answers[str(row["group"]), slot] = kept
+
+    def _take_late(self, entry: Any) -> None:
+        """Fill what a slot lacks with a result that came late."""
+        with contextlib.suppress(LookupError, TypeError, ValueError, AttributeError):
+            role, _, number = entry["field"].partition(":")
+            kind, payload = json.loads(entry["result"])
+            found = RESULTS[role, kind].model_validate(payload)
+            slot = str(entry["group"]), int(number)
+            completion, reward = self.answer(*slot)
+            if isinstance(found, Completion):
+                self._answers[slot] = Answer(completion or found, reward)
+            elif isinstance(found, Reward) and completion is not None:
+                self._answers[slot] = Answer(completion, reward or found)
+
+
+def engine_state_of(evaluation: Path) -> Path:
+    """Where the embedded server of an evaluation's folder keeps its state."""
+    kind, _, rest = evaluation.name.partition("-")
+    return evaluation.parents[2] / ENGINE_STATE / f"{kind}-{rest[-DIGITS:]}"
 
 
 def slot_rows(

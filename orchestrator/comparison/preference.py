@@ -11,8 +11,9 @@ the pairs of prompt p, the preference is
     r = share (1 - share) / s^2 * (z / t_{P-1})^2, kept within [1, judgements per prompt]
 
 where s^2 is the variance of the s_p: ties, and several pairs per prompt, tell more than one throw
-of a coin, as far as the s_p really spread less; a pair is two judgements. Without a difference,
-the interval excludes 1/2 in at most 2.5% of cases on either side.
+of a coin, as far as the s_p really spread less; a pair is two judgements. So few prompts that all
+may be one side's by chance say nothing of their spread: r = 1 below ``ENOUGH_PROMPTS``. Without a
+difference, the interval excludes 1/2 in at most 2.5% of cases on either side.
 """
 
 import math
@@ -22,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from orchestrator.intervals import CONFIDENCE, Interval, t_quantile
+from orchestrator.paired import ENOUGH_PROMPTS
 from orchestrator.rollouts import FloatArray
 
 #: The normal quantile of a 95% interval.
@@ -107,7 +109,7 @@ def _upper(p: float, n: float) -> float:
 
 def _ratio(scores_P: FloatArray, judgements: int) -> float:
     """Observations that a prompt counts for."""
-    if len(scores_P) < 2:
+    if len(scores_P) < ENOUGH_PROMPTS:
         return 1.0
     share, variance = float(scores_P.mean()), float(scores_P.var(ddof=1))
     if variance == 0:

@@ -53,9 +53,14 @@ def judged(status: int, headers: Mapping[str, str], body: bytes, secret: str | N
         error = {"message": _unreadable(status, body), "code": "upstream_error"}
     said = status if 400 <= status < 600 else _code(error)
     reply = error_reply(said, error, kept)
-    if secret and len(secret) >= _SHORTEST_SECRET:
-        reply = reply._replace(body=reply.body.replace(secret.encode(), b"***"))
-    return reply
+    return reply._replace(body=without(secret, reply.body))
+
+
+def without(secret: str | None, said: bytes) -> bytes:
+    """What an endpoint said, should it quote the server's key."""
+    if not secret or len(secret) < _SHORTEST_SECRET:
+        return said
+    return said.replace(secret.encode(), b"***")
 
 
 def _has_choices(fields: Mapping[str, Any]) -> bool:

@@ -2,9 +2,9 @@
 
 import asyncio
 
-import tornado.web
 from tornado.iostream import StreamClosedError
 
+from orchestrator.serve.desk import Desk
 from orchestrator.serve.errors import Refused
 from orchestrator.serve.handlers import Handler
 from orchestrator.serve.planner import HEADER, Outgoing
@@ -18,23 +18,29 @@ UNSENT = 2**16
 GONE = 499
 
 
-@tornado.web.stream_request_body
 class Chat(Handler):
     """A refusal waits for the end of the body: a caller who is cut off while sending reads none."""
 
-    def prepare(self) -> None:
-        """Take a place; its bounds hold for what is kept of the bodies too."""
+    def initialize(self, desk: Desk) -> None:
+        super().initialize(desk)
         self._body, self._received = bytearray(), 0
         self._work: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
         self._unsent, self._aborted = 0, False
         self._refused: Refused | None = None
+        self._inside = False
+
+    def prepare(self) -> None:
+        """Take a place; its bounds hold for what is kept of the bodies too."""
+        if self.request.method != "POST":
+            # Refused by tornado, and nobody would give the place back.
+            return
         try:
             self.checked()
             self.desk.enter()
+            self._inside = True
         except Refused as refused:
             self._refused = refused
-        self._inside = self._refused is None
 
     def data_received(self, chunk: bytes) -> None:
         """A part of the body."""
@@ -58,6 +64,7 @@ class Chat(Handler):
 
     def on_connection_close(self) -> None:
         """The caller is gone: nobody pays for an answer that nobody reads."""
+        super().on_connection_close()
         if self._work is None:
             self._leave()
         else:

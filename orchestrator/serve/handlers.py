@@ -12,6 +12,7 @@ from orchestrator.serve.desk import Desk
 from orchestrator.serve.errors import Refused, Reply
 
 
+@tornado.web.stream_request_body
 class Handler(tornado.web.RequestHandler):
     """What all paths have in common: the key, errors in the API's form, an access line."""
 
@@ -21,6 +22,9 @@ class Handler(tornado.web.RequestHandler):
     def initialize(self, desk: Desk) -> None:
         self.desk = desk
         self.began = time.monotonic()
+
+    def data_received(self, chunk: bytes) -> None:
+        """Let go of it: else tornado gathers a whole body before it asks whose it is."""
 
     def set_default_headers(self) -> None:
         """Nothing about the server's software."""
@@ -99,10 +103,13 @@ class Models(Handler):
 class NoSuchPath(Handler):
     """Everything else."""
 
-    def prepare(self) -> None:
+    def get(self) -> None:
         raise Refused(
             404, "no_such_path", "there are POST /v1/chat/completions, GET /v1/models, GET /health"
         )
+
+    # After the body: a caller who is cut off while sending reads no answer.
+    head = post = delete = patch = put = options = get
 
 
 def _words(status: int, method: str, error: BaseException | None) -> tuple[str, str]:

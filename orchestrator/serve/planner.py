@@ -1,7 +1,6 @@
 """What becomes of a request: planned by the policy or passed through, and told in headers."""
 
 import itertools
-import json
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -9,7 +8,14 @@ from urllib.parse import quote
 
 from orchestrator.plans import Plan
 from orchestrator.serve.errors import Refused
-from orchestrator.serve.requests import Unfit, names_ours, parsed, question, with_instructions
+from orchestrator.serve.requests import (
+    Unfit,
+    encoded,
+    names_ours,
+    parsed,
+    question,
+    with_instructions,
+)
 from orchestrator.trained import Policy
 from shared.errors import UsageError
 
@@ -62,12 +68,12 @@ class Planner:
             text = question(fields, self._follow_ups)
             plan = self._plan(text, fields.get("seed"))
         except Unfit as unfit:
-            sent = json.dumps(fields).encode() if ours else body
+            sent = encoded(fields) if ours else body
             told = {HEADER: f"passthrough; reason={unfit}"}
             return Outgoing(sent, fields.get("stream") is True, told, f"passthrough: {unfit}")
         system, user = plan.messages
         planned = with_instructions(fields, system["content"], user["content"][len(text) :])
-        sent = json.dumps(planned).encode()
+        sent = encoded(planned)
         note = f"plan: {quote(plan.domain, safe=' ')}"
         return Outgoing(sent, fields.get("stream") is True, self._told(plan), note)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import httpcore
 
-from orchestrator.serve.answers import LARGEST_ANSWER, judged, passed_on
+from orchestrator.serve.answers import LARGEST_ANSWER, judged, passed_on, without
 from orchestrator.serve.errors import Refused, Reply, in_form
 from orchestrator.serve.upstream import Upstream
 
@@ -80,7 +80,7 @@ async def relay(call: Call, upstream: Upstream, caller: Caller, timeout_s: float
             if call.stream and response.status == 200 and _is_event_stream(response.headers):
                 deadline.reschedule(None)
                 await caller.begin(200, passed_on(response.headers))
-                await _relay_parts(response, caller)
+                await _relay_parts(response, caller, call.secret)
                 return
             body = await _whole(response)
     except (TimeoutError, httpcore.TimeoutException) as error:
@@ -90,12 +90,12 @@ async def relay(call: Call, upstream: Upstream, caller: Caller, timeout_s: float
     caller.answer(judged(response.status, passed_on(response.headers), body, call.secret))
 
 
-async def _relay_parts(response: httpcore.Response, caller: Caller) -> None:
+async def _relay_parts(response: httpcore.Response, caller: Caller, secret: str | None) -> None:
     tail = b"\n\n"
     try:
         async for part in response.aiter_stream():
             tail = (tail + part)[-4:]
-            await caller.part(part)
+            await caller.part(without(secret, part))
     except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
         if not tail.endswith(_ENDS_OF_EVENTS):
             # An event that began cannot be taken back, and nothing after it would be read.

@@ -41,6 +41,17 @@ def parsed(body: bytes) -> Fields:
     return fields
 
 
+def encoded(fields: Fields) -> bytes:
+    """The body of a request. Raises Refused for numbers and depths that cannot be sent on."""
+    try:
+        return json.dumps(fields, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        said = (
+            "the body holds a number such as 1e999, which JSON cannot carry, or is nested too deep"
+        )
+        raise Refused(400, "invalid_json", said) from None
+
+
 def names_ours(fields: Fields) -> bool:
     """Whether the model of the run is asked for: by ``OURS``, or by naming none."""
     named = fields.get("model")

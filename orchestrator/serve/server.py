@@ -75,10 +75,13 @@ async def serving(desk: Desk, host: str, port: int) -> AsyncIterator[Server]:
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        # Of a name that cannot be encoded, create_server leaves an open socket.
+        host.encode("idna")
         # tornado's bind_sockets leaves the socket of a failure to the garbage collector.
         found = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        why = (error.strerror or str(error)).partition(" (while")[0]
+    except (OSError, UnicodeError) as error:
+        said = error.strerror if isinstance(error, OSError) else "no host can have this name"
+        why = (said or str(error)).partition(" (while")[0]
         raise EnvironmentNotReady(
             f"cannot listen on {host}:{port}: {why}; --port 0 takes a free one"
         ) from None

@@ -1,11 +1,13 @@
 """A run directory with damaged files: a clear error or a clean fall-back, never a traceback."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.running import json_lines, orchestrator
+from tests.commanding import Command
+from tests.running import Ended, json_lines, orchestrator
 
 SMALL = ("--steps=3", "--set=batch_size=2", "--set=group_size=4", "--set=eval_samples=1")
 
@@ -70,3 +72,40 @@ def test_broken_rows_are_dropped_and_whole_ones_stay(damaged: Path) -> None:
     steps = [row["step"] for row in json_lines((damaged / "metrics.jsonl").read_text())]
     # Two evaluations, three steps, and what was measured at the end.
     assert steps == [0, 1, 2, 3, 3, 3]
+
+
+def test_odd_values_in_a_runs_files_are_damage_and_no_traceback(
+    command: Command, workplace: Path, small_run: Ended
+) -> None:
+    whole = workplace / "runs" / "new--template--20260102-1000-bbbb"
+    shutil.copytree(small_run.run, whole, symlinks=True)
+    result = json.loads((whole / "run.json").read_text("utf-8"))
+    inputs = json.loads((whole / "inputs.json").read_text("utf-8"))
+    final = next((whole / "heldout").glob("*-final.json"))
+    kept = json.loads(final.read_text("utf-8"))
+    deep, endless = "[" * 100_000, float("inf")
+    damage = {
+        "config.json": [deep],
+        "inputs.json": [deep, json.dumps({**inputs, "train": 5})],
+        "run.json": [
+            deep,
+            json.dumps({**result, "steps": endless}),
+            json.dumps({**result, "cost": {"total_usd": 10**400}}),
+            json.dumps({**result, "heldout": {**result["heldout"], "before": "high"}}),
+            json.dumps({**result, "heldout": {"before": 0.5, "after": 0.6}}),
+            json.dumps({**result, "heldout": {**result["heldout"], "verdict": [1]}}),
+        ],
+        "state.json": [deep],
+        f"heldout/{final.name}": [
+            deep, json.dumps({**kept, "rewards": dict.fromkeys(kept["rewards"], "high")})
+        ],
+    }  # fmt: skip
+    broken = whole.with_name("x--template--20260103-1000-cccc")
+    for file, contents in damage.items():
+        for content in contents:
+            shutil.copytree(whole, broken, symlinks=True)
+            (broken / file).write_text(content, encoding="utf-8")
+            for words in (("list",), ("show", "x"), ("show", "x", "--json")):
+                assert command("runs", *words).code == 0, (file, content[:80])
+            assert command("runs", "compare", "x", "new", "--force").code in {0, 2}
+            shutil.rmtree(broken)

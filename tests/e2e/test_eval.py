@@ -14,6 +14,7 @@ from tests.comparing import TEXTS, Bench, copied_run
 from tests.processes import wait_until
 from tests.running import Ended, run_directories, started
 from tests.standin_calls import MODEL
+from tests.terminal import terminal
 
 ARMS = ("initial", "plain", "trained")
 
@@ -200,6 +201,7 @@ def test_a_dry_run_and_a_kept_result_start_nothing(at: Bench) -> None:
         (("", "--data=fresh.jsonl"), "'' names no run"),
         (("one--run", "--data=missing.jsonl"), "missing.jsonl: no such file"),
         (("one--run", "--data=runs"), "runs: is a directory"),
+        (("one--run", "--data=-"), "the prompts are read more than once"),
         (("one--run", "--data=broken.jsonl"), "broken.jsonl:1: "),
         (("one--run", "--data=eggs.jsonl"), "none of its prompts matches a domain"),
         (("one--run", "--data=fresh.jsonl", "--baseline=plain"), "nothing to say without concepts"),
@@ -231,6 +233,28 @@ def test_what_cannot_be_evaluated_is_refused_in_a_sentence(
     assert (said.out, at.calls()) == ("", 0)
     assert sorted(at.folder.rglob("*")) == before
     assert run_directories(at.folder)
+
+
+def test_a_baseline_that_is_paid_for_is_asked_about_first(at: Bench, small_run: Ended) -> None:
+    copied_run(small_run, at.folder, "paid--run", model=MODEL)
+    keys = {
+        "OPENROUTER_BASE_URL": at.standin.base_url,
+        "OPENROUTER_API_KEY": "sk-or-v1-stand-in",
+    }
+    with terminal(at.folder, keys) as person:
+        person.type("orchestrator eval one--run --data fresh.jsonl --baseline paid--run")
+        person.wait_for("start\\?")
+        person.type("n")
+        person.wait_for("Aborted!")
+    assert at.calls() == 0
+
+
+def test_a_place_where_nothing_can_be_written_is_said(at: Bench) -> None:
+    (at.folder / "runs" / "one--run" / "evaluations").symlink_to("nowhere")
+    refused = at.say(*asked())
+    assert refused.code == 3
+    assert "cannot write below" in refused.err
+    assert at.calls() == 0
 
 
 def test_rewards_and_engines_that_are_not_there_leave_nothing_behind(at: Bench) -> None:

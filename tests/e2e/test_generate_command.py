@@ -143,20 +143,33 @@ def test_many_lines_go_out_side_by_side_but_no_more_than_asked(
     assert "120 answered, 0 failed" in ended.err
 
 
-def test_a_reader_that_goes_away_ends_it_quietly(folder: Path) -> None:
-    shown = subprocess.run(
-        f"yes {TEXT!r} | {ORCHESTRATOR} generate policy.json - --model template | head -n 2",
+def shell(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+    """A line of the shell to its end."""
+    return subprocess.run(
+        line,
         shell=True,
         cwd=folder,
         env=clean_environment(folder, {}),
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=50,
     )
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(folder: Path) -> None:
+    generate = f"{ORCHESTRATOR} generate policy.json - --model template"
+    shown = shell(folder, f"yes {TEXT!r} | {generate} | head -n 2")
 
     assert [row["line"] for row in json_lines(shown.stdout)] == [1, 2]
     assert "Traceback" not in shown.stderr
+
+
+def test_a_closed_standard_input_is_said(folder: Path) -> None:
+    shown = shell(folder, f"{ORCHESTRATOR} generate policy.json - --model template <&-")
+
+    assert shown.returncode == 2
+    assert "it is closed" in shown.stderr
 
 
 def test_a_budget_ends_the_calls_and_not_the_job(folder: Path, standin: Running) -> None:

@@ -13,6 +13,7 @@ import pytest
 from redis import Redis
 
 from orchestrator.run_state import attended
+from orchestrator.state_lock import lock_state
 from shared.errors import RunStopped
 from shared.keys import RunKeys
 from tests.commanding import Command
@@ -193,6 +194,16 @@ def test_nothing_is_removed_unasked(command: Command, two_runs: Path) -> None:
     assert {NEW, OLD} <= {path.name for path in two_runs.iterdir()}
 
 
+def test_a_closed_standard_input_is_nobody_to_ask(
+    command: Command, two_runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    refused = command("runs", "rm", "new")
+    assert refused.code == 2
+    assert "nobody is here to ask" in refused.err
+    assert (two_runs / NEW).is_dir()
+
+
 @pytest.mark.parametrize(("typed", "left"), [(b"n\n", {NEW, OLD}), (b"y\n", {OLD})])
 def test_in_a_terminal_a_person_is_asked(
     two_runs: Path, workplace: Path, typed: bytes, left: set[str]
@@ -222,6 +233,21 @@ def test_a_run_that_is_alive_is_not_removed(command: Command, two_runs: Path) ->
     assert answer.code == 2
     assert "is alive: process" in answer.err
     assert (two_runs / NEW / "config.json").is_file()
+
+
+def test_a_run_that_is_being_evaluated_is_not_removed(command: Command, two_runs: Path) -> None:
+    evaluation = two_runs / NEW / "evaluations" / "eval-fresh-0123456789"
+    engine = two_runs / ".engine" / "eval-0123456789"
+    engine.mkdir(parents=True)
+    lock = lock_state(evaluation)
+    refused = command("runs", "rm", "new", "--yes")
+    os.close(lock)
+    assert refused.code == 2
+    assert "eval-fresh-0123456789 is under way" in refused.err
+    assert evaluation.is_dir()
+
+    assert command("runs", "rm", "new", "--yes").code == 0
+    assert not engine.exists()
 
 
 def test_on_a_given_server_a_held_fence_protects_and_the_keys_go_with_the_run(

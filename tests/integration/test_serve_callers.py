@@ -1,13 +1,18 @@
 """Callers of ``orchestrator serve`` who go away, stop reading, or are one too many."""
 
 import asyncio
+import gc
 import socket
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from orchestrator.config import RunConfig
+from orchestrator.serve.chat import Chat
 from orchestrator.serve.planner import Outgoing, Planner
 from orchestrator.trained import Policy
 from tests.loopback import Request, never_answers
@@ -15,6 +20,7 @@ from tests.processes import wait_until
 from tests.serving import (
     EVENT,
     STREAM,
+    Served,
     between,
     body,
     calling,
@@ -31,6 +37,15 @@ from tests.trained_policies import policy_file
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
     return Policy.load(policy_file(tmp_path_factory.mktemp("policy"), RunConfig(model=MODEL)))
+
+
+@contextmanager
+def uploading(server: Served, asked: str, size: int) -> Iterator[socket.socket]:
+    """A caller who has sent the head of a request, and hangs up at the end of the block."""
+    place = urlsplit(server.base_url)
+    with socket.create_connection((place.hostname, place.port)) as caller:
+        caller.sendall(f"{asked} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
+        yield caller
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -67,14 +82,52 @@ def test_a_caller_who_leaves_a_stream_ends_it_at_the_endpoint(policy: Policy) ->
 
 
 def test_a_caller_who_leaves_during_an_upload_frees_his_place(policy: Policy) -> None:
+    def kept() -> int:
+        gc.collect()
+        return sum(isinstance(each, Chat) for each in gc.get_objects())
+
     with between(policy, never_answers) as case:
-        place = urlsplit(case.served.base_url)
-        with socket.create_connection((place.hostname, place.port)) as caller:
-            caller.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n")
-            caller.sendall(b"Content-Length: 100\r\n\r\n{")
+        with uploading(case.served, "POST /v1/chat/completions", 100) as caller:
+            caller.sendall(b"{")
             wait_until(lambda: case.served.desk.inflight == 1, 5, "the upload has a place")
         wait_until(lambda: case.served.desk.inflight == 0, 5, "the place is free")
         assert case.endpoint.received == []
+        wait_until(lambda: not kept(), 5, "what he sent is forgotten")
+
+
+def test_a_method_that_is_refused_keeps_no_place(policy: Policy) -> None:
+    with between(policy, never_answers) as case:
+        for method in ("GET", "HEAD", "OPTIONS", "DELETE"):
+            url = f"{case.served.base_url}/chat/completions"
+            assert httpx.request(method, url, trust_env=False).status_code == 405
+        assert case.served.desk.inflight == 0
+
+
+def test_a_caller_who_leaves_during_a_refused_upload_is_no_failure(
+    policy: Policy, caplog: pytest.LogCaptureFixture
+) -> None:
+    with between(policy, never_answers) as case:
+        with uploading(case.served, "BREW /v1/chat/completions", 100):
+            wait_until(lambda: case.served.lines, 5, "the method is refused")
+        assert post(case.served, b"", "/nope").status_code == 404
+        assert caplog.records == []
+
+
+@pytest.mark.parametrize("path", ["/nope", "/v1/models", "/health"])
+def test_a_body_that_no_path_wants_is_not_gathered(policy: Policy, path: str) -> None:
+    sent = b"x" * (24 << 20)
+    with (
+        between(policy, never_answers) as case,
+        uploading(case.served, f"POST {path}", len(sent)) as caller,
+    ):
+        tracemalloc.start()
+        try:
+            caller.sendall(sent)
+            assert caller.recv(12).startswith(b"HTTP/1.1 40")
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert most < len(sent) / 4
 
 
 def test_a_caller_who_stops_reading_does_not_keep_his_place(policy: Policy) -> None:

@@ -159,6 +159,18 @@ def test_what_cannot_be_served_is_said_before_it_listens(
     assert ended.output == ""
 
 
+def test_a_host_that_cannot_be_is_said_in_a_sentence(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOD", "for-callers")
+    monkeypatch.setenv("OPENROUTER_API_KEY", DEFAULT_KEY)
+    arguments = ["--host", "é..example", "--api-key-env", "GOOD"]
+    ended = CliRunner().invoke(cli, ["serve", str(place / "policy.json"), *arguments])
+
+    assert isinstance(ended.exception, EnvironmentNotReady)
+    assert "cannot listen on é..example" in str(ended.exception)
+
+
 def test_a_taken_port_is_said_in_a_sentence(place: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

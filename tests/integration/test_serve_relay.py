@@ -138,6 +138,13 @@ def test_an_endpoint_that_is_away_is_said_without_the_key(policy: Policy) -> Non
     assert KEY not in answer.text + "".join(server.lines)
 
 
+def test_an_error_within_a_stream_does_not_quote_the_servers_key(policy: Policy) -> None:
+    error = b'data: {"error": {"message": "no such key: %s"}}\n\n' % KEY.encode()
+    with between(policy, streams(EVENT, error), keys=Keys(endpoint=KEY)) as case:
+        answer = post(case.served, body(stream=True))
+    assert answer.content == EVENT + error.replace(KEY.encode(), b"***")
+
+
 def test_an_endpoint_that_hangs_up_is_said(policy: Policy) -> None:
     with between(policy, resets) as case:
         answer = post(case.served, body())

@@ -73,6 +73,14 @@ def test_swapping_a_and_b_mirrors_the_result() -> None:
     assert (one.verdict, other.verdict) == ("A PREFERRED", "B PREFERRED")
 
 
+def test_few_prompts_do_not_become_many_by_pairs_that_happen_to_agree() -> None:
+    """Each prompt is one side's by 9 to 1, whichever: two of four times both are the same's."""
+    found = judged([[A] * 9 + [B]] * 2)
+
+    assert found.verdict == "INCONCLUSIVE"
+    assert found.needed
+
+
 @pytest.mark.parametrize(("prompts", "verdict"), [(5, "INCONCLUSIVE"), (6, "A PREFERRED")])
 def test_five_prompts_in_a_row_may_be_chance_and_six_are_not(prompts: int, verdict: str) -> None:
     assert judged([[A]] * prompts).verdict == verdict

@@ -203,6 +203,8 @@ def test_headers_are_ascii_whatever_the_names(policy: Policy) -> None:
         (b'{"messages": ["hi"]}', "invalid_message"),
         (b'{"messages": [{"content": "hi"}]}', "invalid_message"),
         (b'{"messages": [{"role": "user"}], "model": 3}', "invalid_model"),
+        (b'{"messages": [{"role": "user", "content": "hi"}], "top_p": 1e999}', "invalid_json"),
+        (b'{"messages": [{"role": "user", "content": "qubits"}], "top_p": 1e999}', "invalid_json"),
     ],
 )
 def test_what_is_no_chat_request_is_refused(policy: Policy, body: bytes, code: str) -> None:

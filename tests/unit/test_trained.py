@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -157,6 +158,7 @@ def test_a_plan_cannot_be_changed(loaded: Policy) -> None:
         ("Bake a cake", "quantum computin", "Did you mean 'quantum computing'?"),
         ("  ", None, "1 to 100,000 characters"),
         ("x" * 100_001, None, "1 to 100,000 characters"),
+        ("Explain qubits \udcff", None, "holds what is no character"),
     ],
 )
 def test_a_text_without_a_domain_is_refused_with_what_to_do(
@@ -168,6 +170,18 @@ def test_a_text_without_a_domain_is_refused_with_what_to_do(
 
 def test_a_domain_can_be_named_for_any_text(loaded: Policy) -> None:
     assert loaded.plan("Bake a cake", domain="neural networks").domain == "neural networks"
+
+
+@pytest.mark.parametrize("seed", [1.5, float("nan"), "seven"])
+def test_a_seed_that_is_none_is_refused(loaded: Policy, seed: Any) -> None:
+    with pytest.raises(UsageError, match="whole number"):
+        loaded.plan(TEXT, seed=seed)
+
+
+def test_a_name_that_no_file_can_have_names_no_run() -> None:
+    for name in ("x" * 5000, "x\0y"):
+        with pytest.raises(UsageError, match="no run called"):
+            Policy.load(name)
 
 
 def test_a_file_of_the_first_format_still_plans_the_same(
@@ -193,12 +207,16 @@ def test_a_file_of_the_first_format_still_plans_the_same(
         ({"domains": []}, "domains"),
         ({"concepts_per_prompt": 99}, "k must be at least 1 and less than n"),
         ({"further": 1}, "further"),
+        ({"domains": "twice"}, "a domain stands twice"),
     ],
 )
 def test_a_damaged_file_says_what_is_wrong(
     file: Path, tmp_path: Path, change: dict[str, object], words: str
 ) -> None:
-    document = {**json.loads(file.read_text(encoding="utf-8")), **change}
+    whole = json.loads(file.read_text(encoding="utf-8"))
+    document = {**whole, **change}
+    if document["domains"] == "twice":
+        document["domains"] = whole["domains"] * 2
     (tmp_path / "policy.json").write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(UsageError, match=words):
         Policy.load(tmp_path / "policy.json")
@@ -210,6 +228,7 @@ def test_a_damaged_file_says_what_is_wrong(
         (lambda d: d["logits"]["concepts"].pop(), "9 logits for 10 concepts"),
         (lambda d: d["relationships"].pop("qubits"), "name different concepts"),
         (lambda d: d["relationships"]["qubits"].append("tea"), "'tea', which is not in features"),
+        (lambda d: d["logits"]["concepts"].__setitem__(0, 1e17), "a logit is beyond"),
         (lambda d: d["templates"].__setitem__(0, "{konzept}"), "is not a placeholder"),
     ],
 )
