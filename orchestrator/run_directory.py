@@ -144,14 +144,15 @@ class RunDirectory:
         """
         for name in ("metrics.jsonl", "rollouts.jsonl", "policies.jsonl"):
             path = self.path / name
-            with contextlib.suppress(FileNotFoundError):
-                lines = path.read_text(encoding="utf-8", errors="replace").splitlines(True)
-                kept = [line for line in lines if self._stays(line, first_step)]
-                if kept != lines:
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                # Line by line, and only where a newline is: texts hold other ends of lines.
+                if not all(self._stays(line, first_step) for line in file):
+                    file.seek(0)
+                    kept = (line for line in file if self._stays(line, first_step))
                     with _told_of_the_disk(path):
-                        write_atomically(path, "".join(kept))
+                        write_atomically(path, kept)
 
-    def _stays(self, line: str, first_step: int) -> bool:
+    def _stays(self, line: bytes, first_step: int) -> bool:
         try:
             row = strict_json.own(line)
             # A rollout that was drawn ahead belongs to the update that it was taken by.
@@ -163,7 +164,7 @@ class RunDirectory:
             return False
         if held_out:
             return self._evaluation_file(row.get("kind", ""), step).is_file()
-        return line.endswith("\n") and step < first_step
+        return line.endswith(b"\n") and step < first_step
 
     def keep_late(self, results: Sequence[Mapping[str, Any]]) -> None:
         """Keep results that came after their step had closed."""
@@ -226,12 +227,12 @@ class RunDirectory:
         self.write_json("inputs.json", kept)
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | Iterable[bytes]) -> None:
     """Write beside, flush to the disk, rename over."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with beside.open("wb") as file:
+            file.writelines([content.encode()] if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)

@@ -87,7 +87,7 @@ def parse_array(text: str, path: Path) -> Iterator[Located]:
 def _decode(text: str, start: int, path: Path, first_line: int) -> tuple[Any, int]:
     try:
         value, end = _DECODER.raw_decode(text, start)
-        if "\\u" in text:
+        if text.find("\\u", start, end) >= 0:
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise UsageError(_syntax_message(error, path, first_line)) from error
