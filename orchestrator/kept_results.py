@@ -36,7 +36,8 @@ def kept_results(redis: Redis, run: str, first_step: int) -> Kept:
             rewards += kind == "Reward"
             # A reward's cost holds that of its judges' answers.
             if kind != "JudgeAnswer" or name.partition(":")[2] not in scored:
-                cost_usd += float(payload.get("cost_usd") or 0)
+                cost = payload.get("cost_usd")
+                cost_usd += cost if isinstance(cost, int | float) else 0.0
     return Kept(completions, rewards, cost_usd)
 
 
