@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import NamedTuple
 
+from redis import Redis
+from redis.exceptions import RedisError
+
 from orchestrator.config import RunConfig
 from orchestrator.embedded import check_server, connect
 from orchestrator.inputs import Inputs, prepare
@@ -73,11 +76,19 @@ def _engine(server: str | None) -> Iterator[Finding]:
     except ConceptGrpoError as error:
         yield Finding("redis", False, str(error))
         return
-    client = connect(server)
+    try:
+        with connect(server) as client:
+            yield from _server(client, f"{found} at {redacted(server)}")
+    except RedisError as error:
+        # A managed server may refuse its user what a run needs.
+        yield Finding("redis", False, f"{redacted(server)}: {type(error).__name__}: {error}")
+
+
+def _server(client: Redis, found: str) -> Iterator[Finding]:
     memory, disk = client.info("memory"), client.info("persistence")
     policy = str(memory.get("maxmemory_policy", "unknown"))
     if policy == "noeviction":
-        yield Finding("redis", True, f"{found} at {redacted(server)}, noeviction")
+        yield Finding("redis", True, f"{found}, noeviction")
     else:
         words = f"maxmemory-policy is {policy}: paid results could be evicted; set noeviction"
         yield Finding("redis", False, words)
@@ -89,8 +100,8 @@ def _engine(server: str | None) -> Iterator[Finding]:
     yield _workers(client)
 
 
-def _workers(client: object) -> Finding:
-    cards = live_workers(client)  # type: ignore[arg-type]
+def _workers(client: Redis) -> Finding:
+    cards = live_workers(client)
     if not cards:
         return Finding("workers", False, "none alive; start some with: orchestrator worker")
     versions = {card.version for card in cards}

@@ -18,11 +18,16 @@ class Kept(NamedTuple):
 
 
 def kept_results(redis: Redis, run: str, first_step: int) -> Kept:
-    """The results of ``first_step`` and later that wait for it."""
+    """The results of ``first_step`` and later that wait for it.
+
+    An evaluation of the start or the end bears the number of the step before.
+    """
     completions = rewards = 0
     cost_usd = 0.0
     for key in redis.scan_iter(match=RunKeys(run).all_slots, count=1000):
-        if int(str(key).rsplit(":", 2)[1]) < first_step:
+        step, group = str(key).rsplit(":", 2)[1:]
+        before = first_step == 1 or group.startswith("final-")
+        if int(step) < first_step - before:
             continue
         found = {str(name): _read(value) for name, value in redis.hgetall(key).items()}
         scored = {name.partition(":")[2] for name, (kind, _) in found.items() if kind == "Reward"}
@@ -31,7 +36,8 @@ def kept_results(redis: Redis, run: str, first_step: int) -> Kept:
             rewards += kind == "Reward"
             # A reward's cost holds that of its judges' answers.
             if kind != "JudgeAnswer" or name.partition(":")[2] not in scored:
-                cost_usd += float(payload.get("cost_usd") or 0)
+                cost = payload.get("cost_usd")
+                cost_usd += cost if isinstance(cost, int | float) else 0.0
     return Kept(completions, rewards, cost_usd)
 
 

@@ -9,7 +9,8 @@ from orchestrator.intervals import CONFIDENCE
 from orchestrator.paired import Comparison, compare
 from orchestrator.run_directory import RunDirectory
 from orchestrator.run_identity import identity
-from orchestrator.run_overview import Overview, overview, result_of
+from orchestrator.run_overview import Overview, overview
+from orchestrator.run_result import result_of
 from orchestrator.run_state import RunState
 from shared.errors import UsageError
 
@@ -101,5 +102,5 @@ def _against_first(
 def _end(directory: RunDirectory) -> Mapping[str, float] | None:
     """Held-out prompt -> reward at the end of a run; None if it has no end."""
     result = result_of(directory)
-    final = result and directory.kept_evaluation("final", int(result["steps"]))
+    final = result and directory.kept_evaluation("final", result["steps"])
     return final.rewards if final else None

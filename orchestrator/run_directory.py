@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from orchestrator import strict_json
 from orchestrator.data_sources import short_name
 from orchestrator.evaluation import Evaluation, Kind
 from orchestrator.inputs import Inputs
@@ -90,8 +91,10 @@ class RunDirectory:
     def read_json(self, name: str) -> Any:
         """A whole file. Raises UsageError if it is missing or no JSON."""
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            return strict_json.own((self.path / name).read_bytes())
+        except OSError as error:
+            raise _unreadable(self.path / name, error) from None
+        except ValueError as error:
             raise UsageError(f"{self.path / name} cannot be read: {error}") from None
 
     def append_lines(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -112,16 +115,23 @@ class RunDirectory:
     def lines(self, name: str, newest_bytes: int | None = None) -> Iterator[Any]:
         """The rows of a JSONL file, broken lines left out; none if there is no file.
 
-        ``newest_bytes``: only whole lines among so many bytes at its end.
+        ``newest_bytes``: only whole lines among so many bytes at its end. Raises UsageError if the
+        file cannot be read.
         """
-        with contextlib.suppress(FileNotFoundError), (self.path / name).open("rb") as file:
+        try:
+            file = (self.path / name).open("rb")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _unreadable(self.path / name, error) from None
+        with file:
             size = os.fstat(file.fileno()).st_size
             if newest_bytes is not None and size > newest_bytes:
                 file.seek(size - newest_bytes)
                 file.readline()
             for line in file:
-                with contextlib.suppress(ValueError, RecursionError):
-                    yield json.loads(line)
+                with contextlib.suppress(ValueError):
+                    yield strict_json.own(line)
 
     def checkpoint(self, step: int, steps: int, value: Any) -> None:
         """Keep a whole state under ``checkpoints/STEP.json``: the newest three, and some ten."""
@@ -140,16 +150,17 @@ class RunDirectory:
         """
         for name in ("metrics.jsonl", "rollouts.jsonl", "policies.jsonl"):
             path = self.path / name
-            with contextlib.suppress(FileNotFoundError):
-                lines = path.read_text(encoding="utf-8", errors="replace").splitlines(True)
-                kept = [line for line in lines if self._stays(line, first_step)]
-                if kept != lines:
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                # Line by line, and only where a newline is: texts hold other ends of lines.
+                if not all(self._stays(line, first_step) for line in file):
+                    file.seek(0)
+                    kept = (line for line in file if self._stays(line, first_step))
                     with _told_of_the_disk(path):
-                        write_atomically(path, "".join(kept))
+                        write_atomically(path, kept)
 
-    def _stays(self, line: str, first_step: int) -> bool:
+    def _stays(self, line: bytes, first_step: int) -> bool:
         try:
-            row = json.loads(line)
+            row = strict_json.own(line)
             # A rollout that was drawn ahead belongs to the update that it was taken by.
             step = int(row.get("update", row["step"]))
             held_out = row.get("purpose") == "eval" or "eval/reward" in row
@@ -159,7 +170,7 @@ class RunDirectory:
             return False
         if held_out:
             return self._evaluation_file(row.get("kind", ""), step).is_file()
-        return line.endswith("\n") and step < first_step
+        return line.endswith(b"\n") and step < first_step
 
     def keep_late(self, results: Sequence[Mapping[str, Any]]) -> None:
         """Keep results that came after their step had closed."""
@@ -167,17 +178,15 @@ class RunDirectory:
             self.append_lines("late.jsonl", results)
 
     def steps_saved(self) -> int:
-        """The last step in ``metrics.jsonl``; 0 if there is none."""
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-            return int(json.loads(lines[-1])["step"])
-        return 0
+        """The last step that a resume does not do again; 0 if there is none."""
+        names = (path.stem for path in (self.path / "checkpoints").glob("*.json"))
+        return max((int(name) for name in names if name.isdecimal()), default=0)
 
     def newest_checkpoint(self) -> tuple[int, Any] | None:
         """The step and the state of the newest checkpoint that can be read, or None."""
         for path in sorted((self.path / "checkpoints").glob("*.json"), reverse=True):
             with contextlib.suppress(OSError, ValueError, RunFailed):
-                state = json.loads(path.read_text(encoding="utf-8"))
+                state = strict_json.own(path.read_bytes())
                 if isinstance(state, dict) and {"weights", "ledger"} <= state.keys():
                     decode_weights(state["weights"])
                     return int(path.stem), state
@@ -193,13 +202,17 @@ class RunDirectory:
     def kept_evaluation(self, kind: Kind, step: int) -> Evaluation | None:
         """A held-out evaluation; None if there is none that can be read."""
         try:
-            kept = json.loads(self._evaluation_file(kind, step).read_text(encoding="utf-8"))
+            kept = strict_json.own(self._evaluation_file(kind, step).read_bytes())
             found = Evaluation(**kept, groups=())
-            # A mean of what are no numbers is refused here, and not by whoever wants it.
-            _ = found.reward
-            return found
-        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+            means = [
+                *found.rewards.values(),
+                *(m for by in found.measures.values() for m in by.values()),
+            ]
+            counts = (found.step, found.policy_version, found.failed)
+            sound = all(type(n) is int for n in counts) and all(0.0 <= m <= 1.0 for m in means)
+        except (OSError, ValueError, TypeError, AttributeError):
             return None
+        return found if sound else None
 
     def _evaluation_file(self, kind: str, step: int) -> Path:
         return self.path / "heldout" / f"{step:06d}-{kind}.json"
@@ -220,18 +233,22 @@ class RunDirectory:
         self.write_json("inputs.json", kept)
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | Iterable[bytes]) -> None:
     """Write beside, flush to the disk, rename over."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with beside.open("wb") as file:
+            file.writelines([content.encode()] if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{path} cannot be read: {error.strerror or error}")
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.config import RunConfig
-from orchestrator.paired import Comparison
 from orchestrator.run_directory import RunDirectory
 from orchestrator.run_names import run_folders, started_at
+from orchestrator.run_result import result_of
 from orchestrator.run_state import RunState, state_of
 from orchestrator.wording import short
 from shared.errors import ConceptGrpoError
@@ -65,29 +65,18 @@ def damage(path: Path, error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0].replace(f"{path}/", "")
 
 
-def result_of(directory: RunDirectory) -> Mapping[str, Any] | None:
-    """The ``run.json`` of a run; None if it has none. Raises UsageError if it cannot be read."""
-    return _table(directory, "run.json") if (directory.path / "run.json").exists() else None
-
-
 def _read(directory: RunDirectory) -> Overview:
     config = RunConfig.model_validate(_table(directory, "config.json"))
     inputs = _table(directory, "inputs.json")
-    if not isinstance(inputs["train"], dict) or not all(
-        isinstance(i, dict) for i in inputs.values()
-    ):
-        raise TypeError("inputs.json names no files")
+    _ = inputs["train"], [entry["sha256"] for entry in inputs.values()]
     standing, result = state_of(directory.path), result_of(directory)
     if result is None:
-        done, verdict, cost = _checkpoint(directory), None, _cost(directory)
+        done, verdict, cost = directory.steps_saved(), None, _cost(directory)
         start, end = _held_out(directory)
     else:
-        done, heldout = int(result["steps"]), result.get("heldout")
-        start = end = verdict = None
-        if heldout:
-            start, end, *_ = (_number(heldout[name]) for name in Comparison._fields[1:])
-            verdict = str(heldout["verdict"])
-        cost = (result.get("cost") or {}).get("total_usd")
+        done, heldout = result["steps"], result.get("heldout") or {}
+        start, end = heldout.get("before"), heldout.get("after")
+        verdict, cost = heldout.get("verdict"), result["cost"]["total_usd"]
     planned = standing.steps or (config.max_steps if config.num_epochs is None else None)
     return Overview(
         directory.name, str(directory.path), standing.state, _why(standing.reason, result),
@@ -112,11 +101,6 @@ def _table(directory: RunDirectory, name: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise TypeError(f"{name} is no JSON object")
     return found
-
-
-def _checkpoint(directory: RunDirectory) -> int:
-    names = (path.stem for path in (directory.path / "checkpoints").glob("*.json"))
-    return max((int(name) for name in names if name.isdigit()), default=0)
 
 
 def _cost(directory: RunDirectory) -> float | None:

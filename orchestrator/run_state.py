@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from orchestrator import strict_json
 from orchestrator.interrupts import Interrupted
 from shared.errors import ConceptGrpoError, Fenced, RunFailed, RunStopped
 
@@ -99,7 +100,7 @@ def state_of(directory: Path) -> Standing:
     with unattended(directory) as free:
         if not free:
             return Standing(RunState.RUNNING, owner(directory), steps)
-    state, reason = noted.get("state"), str(noted.get("reason", ""))
+    state, reason = str(noted.get("state")), str(noted.get("reason", ""))
     if (directory / "run.json").is_file():
         return Standing(RunState.FINISHED, "", steps)
     if state in {RunState.BUDGET, RunState.STOPPED, RunState.FAILED}:
@@ -122,8 +123,8 @@ def _why(error: BaseException) -> tuple[RunState, str]:
 
 
 def _noted(directory: Path) -> dict[str, Any]:
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        found = json.loads((directory / STATE_FILE).read_text(encoding="utf-8"))
+    with contextlib.suppress(OSError, ValueError):
+        found = strict_json.own((directory / STATE_FILE).read_bytes())
         return found if isinstance(found, dict) else {}
     return {}
 

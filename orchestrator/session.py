@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
@@ -83,7 +84,7 @@ def play(
     began = time.monotonic()
     state = engine_state(directory.path)
     with (
-        _nothing_left_of_a_bad_start(session, state),
+        _nothing_left_of_a_bad_start(session, state) as begun,
         attended(directory.path, inputs.steps),
     ):
         logs = directory.attempt_logs()
@@ -103,6 +104,7 @@ def play(
                 machine.dispatcher.clear_stop()
                 started(machine, first)
                 with _listening(session, machine, first, trackers) as (listeners, control):
+                    begun.set()
                     dispatcher = machine.dispatcher
                     outcome = _trained(
                         run.Run(inputs, models, store, dispatcher, directory, listeners, control),
@@ -204,12 +206,16 @@ def _restore(store: Store, session: Session) -> int:
 
 
 @contextmanager
-def _nothing_left_of_a_bad_start(session: Session, state: Path) -> Iterator[None]:
-    """Remove the directory of a run that could not start, for its settings or its engine."""
+def _nothing_left_of_a_bad_start(session: Session, state: Path) -> Iterator[Event]:
+    """Remove the directory of a run that could not start, for its settings or its engine.
+
+    Once the caller sets what it is given, answers may be paid for, and everything is kept.
+    """
+    begun = Event()
     try:
-        yield
+        yield begun
     except (UsageError, EnvironmentNotReady):
-        if not session.resumed and not (session.directory.path / "metrics.jsonl").exists():
+        if not session.resumed and not begun.is_set():
             session.directory.discard()
             forget_engine(state)
         raise

@@ -252,7 +252,7 @@ def decode_weights(data: Mapping[str, Any]) -> Weights:
                 for ahead in data["ahead"]
             ),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise RunFailed(
             f"the stored weights cannot be read: {type(error).__name__}: {error}"
         ) from None
@@ -264,8 +264,11 @@ def encode_params(params: Params) -> dict[str, list[float]]:
 
 
 def decode_params(data: Mapping[str, list[float]]) -> Params:
-    """The inverse. Raises KeyError, TypeError or ValueError for anything else."""
-    return Params(*(np.asarray(data[name], dtype=np.float64) for name in ("theta", "phi", "eta")))
+    """The inverse. Raises LookupError, TypeError, ValueError, ArithmeticError for anything else."""
+    arrays = [np.asarray(data[name], dtype=np.float64) for name in ("theta", "phi", "eta")]
+    if not all(array.ndim == 1 and np.isfinite(array).all() for array in arrays):
+        raise ValueError("params are rows of finite numbers")
+    return Params(*arrays)
 
 
 def _encode_array(array: FloatArray) -> tuple[list[int], str]:

@@ -18,6 +18,7 @@ from orchestrator.policy_file import policy_document
 from orchestrator.rollouts import Action, Example, Group, Params, Rollout, Weights
 from orchestrator.run_directory import RunDirectory
 from orchestrator.run_plan import initial_weights
+from orchestrator.space import Space
 from orchestrator.store import decode_params, decode_weights
 from shared.errors import UsageError
 from shared.messages import Completion, Failure, Reward
@@ -93,7 +94,7 @@ def stored_run(directory: RunDirectory, newest_bytes: int | None = None) -> Stor
     Raises UsageError if a step is missing or a file is not what a run wrote.
     """
     inputs = prepare(stored_config(directory))
-    newest = _newest(directory)
+    newest = newest_weights(directory, inputs)
     batches = stored_batches(directory, inputs, newest_bytes)
     return StoredRun(directory, inputs, batches, initial_weights(inputs), newest)
 
@@ -104,15 +105,32 @@ def unfinished_policy(folder: Path) -> dict[str, Any]:
     Raises UsageError if no step has been finished.
     """
     directory = RunDirectory(folder)
-    newest = _newest(directory)
-    return policy_document(prepare(stored_config(directory)), newest)
+    inputs = prepare(stored_config(directory))
+    return policy_document(inputs, newest_weights(directory, inputs))
 
 
-def _newest(directory: RunDirectory) -> Weights:
+def newest_weights(directory: RunDirectory, inputs: Inputs) -> Weights:
+    """The weights of the newest checkpoint.
+
+    Raises UsageError if no step has been finished, or the checkpoint is one for other domains.
+    """
     newest = directory.newest_checkpoint()
     if newest is None:
         raise UsageError(f"{directory.path}: no step has been finished, there is nothing to read")
-    return decode_weights(newest[1]["weights"])
+    weights = decode_weights(newest[1]["weights"])
+    for name, space in inputs.spaces.items():
+        found = weights.domains.get(name)
+        if not found or not (_fits(found.params, space) and _fits(found.reference, space)):
+            raise UsageError(
+                f"{directory.path}: checkpoint {newest[0]} does not fit the run's domain {name!r};"
+                " it is read only as the run wrote it"
+            )
+    return weights
+
+
+def _fits(params: Params, space: Space) -> bool:
+    sizes = len(params.theta), len(params.phi), len(params.eta)
+    return sizes == (space.n, space.T, space.m)
 
 
 def stored_batches(
@@ -127,6 +145,9 @@ def stored_batches(
             (int(row["policy_version"]), str(row["domain"])): decode_params(row["params"])
             for row in directory.lines("policies.jsonl")
         }
+        for (version, name), params in acted.items():
+            if not _fits(params, inputs.spaces[name]):
+                raise ValueError(f"version {version} is none of the domain {name!r}")
         batches = tuple(_batches(directory, inputs, acted, newest_bytes))
         _check([group for batch in batches for group in batch.groups], inputs)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:

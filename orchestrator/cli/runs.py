@@ -57,7 +57,8 @@ def show(run: str, as_json: bool) -> None:
     State, settings that differ from the defaults, result, files, and how to go on.
     """
     from orchestrator.report.runs import show_lines
-    from orchestrator.run_overview import overview, result_of
+    from orchestrator.run_overview import overview
+    from orchestrator.run_result import result_of
     from orchestrator.run_state import RunState
 
     directory = _found(run)
@@ -170,5 +171,5 @@ def _show_result(directory: "RunDirectory", result: Any) -> None:
     try:
         for line in lines(prepare(stored_config(directory)), result, shown_path(directory.path)):
             click.echo(line)
-    except (ConceptGrpoError, LookupError, TypeError) as error:
+    except (ConceptGrpoError, LookupError, TypeError, ValueError, AttributeError) as error:
         click.echo(f"result     run.json cannot be shown here ({error}); see --json", err=True)

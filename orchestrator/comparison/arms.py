@@ -21,8 +21,7 @@ from orchestrator.preflight import Models
 from orchestrator.rollouts import DomainWeights, Example, Group, Weights
 from orchestrator.run_directory import RunDirectory
 from orchestrator.run_plan import initial_weights
-from orchestrator.store import decode_weights
-from orchestrator.stored_run import stored_config
+from orchestrator.stored_run import newest_weights, stored_config
 from orchestrator.text_files import check_regular_file
 from shared.errors import UsageError
 from shared.messages import ScoreJob
@@ -124,10 +123,7 @@ def trained_weights(directory: RunDirectory, inputs: Inputs, file: Path | None =
         start = initial_weights(inputs).domains
         domains = {n: DomainWeights(params[n], start[n].reference) for n in params}
         return Weights(inputs.steps, domains)
-    newest = directory.newest_checkpoint()
-    if newest is None:
-        raise UsageError(f"{directory.path}: no step has been finished, there is no policy yet")
-    return decode_weights(newest[1]["weights"])
+    return newest_weights(directory, inputs)
 
 
 def trained_texts(directory: RunDirectory) -> frozenset[str]:

@@ -10,6 +10,7 @@ from orchestrator.inputs import Inputs
 from orchestrator.intervals import Interval
 from orchestrator.rollouts import Group, Params
 from orchestrator.run_directory import RunDirectory
+from orchestrator.run_result import result_of
 from orchestrator.space import Space
 from orchestrator.stored_run import StoredRun, stored_batches
 from shared.errors import UsageError
@@ -63,9 +64,7 @@ def _instrument(
 def _result(stored: StoredRun) -> Mapping[str, Any]:
     """``run.json``; nothing while the run goes on."""
     with contextlib.suppress(UsageError):
-        found = stored.directory.read_json("run.json")
-        if isinstance(found, dict):
-            return found
+        return result_of(stored.directory) or {}
     return {}
 
 

@@ -141,10 +141,12 @@ class Console:
         elif new := sorted(now - self._served):
             model, provider = new[0]
             if not self._warned:
-                self._terminal.print(
+                words = (
                     f"warning: since step {step} {model} at {provider} answers too; what is learnt"
                     " may not be comparable"
                 )
+                # An endpoint invents these names: they are no markup.
+                self._terminal.print(Text(words), soft_wrap=True)
             self._warned = True
 
     def _left(self, step: int) -> str:

@@ -35,6 +35,8 @@ BEGIN_S, END_S = 90.0, 30.0
 LONGEST_WORDS = 300
 #: Variables whose values are no one's business.
 SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|AUTH|REDIS_URL", re.IGNORECASE)
+#: User and password in an address.
+LOGIN = re.compile(r"//[^/@\s]+@")
 #: What a service may raise: SystemExit too.
 RAISED = (Exception, SystemExit)
 
@@ -65,17 +67,17 @@ class Reporter:
         self._thread.start()
         try:
             service = self._begun.result(BEGIN_S)
-        except TimeoutError:
+        except RAISED as error:
+            if self._begun.done():
+                raise EnvironmentNotReady(
+                    f"{self.name} cannot be reported to ({in_words(error)}); mend that, or leave it"
+                    " out of report_to"
+                ) from None
             raise EnvironmentNotReady(
                 f"{self.name} did not begin within {BEGIN_S:.0f} s; see that it can be reached, or"
                 " leave it out of report_to"
             ) from None
-        except RAISED as error:
-            raise EnvironmentNotReady(
-                f"{self.name} cannot be reported to ({in_words(error)}); mend that, or leave it out"
-                " of report_to"
-            ) from None
-        self.place = service.place
+        self.place = LOGIN.sub("//***@", service.place)
         self._sent.begin(service.id, first_step if service.rewound else None)
         for row in list(self._directory.lines("metrics.jsonl")):
             self._send(row)
@@ -169,7 +171,7 @@ def reporting(
 def in_words(error: BaseException) -> str:
     """The class and the text of what a service raised, in one line and without secrets."""
     text = " ".join(str(error).split())
-    text = re.sub(r"//[^/@\s]+@", "//***@", text)
+    text = LOGIN.sub("//***@", text)
     for name, value in os.environ.items():
         if len(value) > 3 and SECRET_NAME.search(name):
             text = text.replace(value, "***")

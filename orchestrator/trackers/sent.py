@@ -20,10 +20,10 @@ class Sent:
         self._step = 0
         #: (step, kind) of the evaluations and alarms that were sent.
         self._others: set[tuple[int, str]] = set()
-        with suppress(UsageError, KeyError, TypeError):
+        with suppress(UsageError, KeyError, TypeError, ValueError):
             kept = directory.read_json(self._file)
-            self.id, self._step = kept["id"], kept["step"]
-            self._others = {(step, kind) for step, kind in kept["others"]}
+            self._others = {(int(step), str(kind)) for step, kind in kept["others"]}
+            self.id, self._step = kept["id"], int(kept["step"])
 
     def begin(self, service_id: str, rewound_to: int | None) -> None:
         """``rewound_to``: the service has forgotten everything from this step on."""

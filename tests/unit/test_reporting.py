@@ -43,6 +43,8 @@ class Run:
         tell("finish", exit_code)
 
 def init(**options):
+    if os.environ.get("REFUSES") == "late":
+        raise TimeoutError("the read operation timed out")
     if os.environ.get("REFUSES"):
         raise ValueError("No API key configured for key-5ecret")
     tell("init", {**options, "settings": options["settings"].settings})
@@ -57,7 +59,7 @@ def tell(*row):
         file.write(json.dumps(row) + "\\n")
 
 def get_tracking_uri():
-    return "http://mlflow.example"
+    return "http://me:pa55@mlflow.example"
 """
 MLFLOW_ENTITIES = """
 def Metric(key, value, timestamp, step):
@@ -243,6 +245,23 @@ def test_a_service_that_cannot_begin_stops_the_run_with_a_sentence(
     assert "No API key configured" in str(refused.value)
     assert KEY not in str(refused.value)
     assert not (directory.path / "metrics.jsonl").exists()
+
+
+def test_a_service_whose_own_wait_was_too_long_is_told_of_in_its_words(
+    directory: RunDirectory, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFUSES", "late")
+
+    with pytest.raises(EnvironmentNotReady, match="the read operation timed out"):
+        attempt(directory, "wandb", 1)
+
+
+def test_the_login_in_the_address_of_a_service_is_not_shown(
+    directory: RunDirectory, told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempt(directory, "mlflow", 1)
+
+    assert "http://***@mlflow.example run id-1" in capsys.readouterr().err
 
 
 def test_what_is_not_installed_is_said_with_what_to_install(

@@ -49,6 +49,12 @@ def test_a_run_is_running_while_it_is_attended_and_finished_with_its_result(run:
     assert state_of(run) == (RunState.FINISHED, "", 3)
 
 
+def test_a_state_that_no_run_has_written_is_an_interrupted_run(run: Path) -> None:
+    (run / STATE_FILE).write_text('{"state": [1], "steps": {}}')
+
+    assert state_of(run) == (RunState.INTERRUPTED, "", None)
+
+
 def test_a_process_that_is_killed_leaves_an_interrupted_run(run: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from orchestrator.run_state import attended\n"

@@ -18,6 +18,7 @@ from orchestrator.report.html.rollout_scan import scan
 from orchestrator.report.html.verdict import basis, verdict
 from orchestrator.run_directory import RunDirectory
 from orchestrator.run_identity import identity
+from orchestrator.run_result import result_of
 from orchestrator.stored_run import StoredRun, stored_run, with_copies
 from shared.errors import UsageError
 
@@ -98,9 +99,7 @@ def collect(directory: RunDirectory, stopped: str | None = None) -> Facts:
 
 def _ended(directory: RunDirectory) -> Mapping[str, Any] | None:
     with contextlib.suppress(UsageError):
-        found = directory.read_json("run.json")
-        if isinstance(found, dict):
-            return found
+        return result_of(directory)
     return None
 
 
@@ -128,11 +127,11 @@ def _learnt(directory: RunDirectory) -> _Learnt:
     """The effects come from the newest rollouts: a million of them would fill the memory."""
     try:
         stored = stored_run(directory, NEWEST_BYTES)
+        notes = _newest_only(directory, stored)
+        probabilities = moved(directory, stored.inputs, stored.start, stored.now)
+        return _Learnt(probabilities, explanation(stored), tuple(notes))
     except UsageError as error:
         return _Learnt({}, None, (line(error, 300),))
-    notes = _newest_only(directory, stored)
-    probabilities = moved(directory, stored.inputs, stored.start, stored.now)
-    return _Learnt(probabilities, explanation(stored), tuple(notes))
 
 
 def _newest_only(directory: RunDirectory, stored: StoredRun) -> Iterator[str]:
@@ -159,10 +158,10 @@ def _roles(ended: Mapping[str, Any] | None, rows: measured.Rows) -> Iterator[Rol
             kinds = (cost[kind][role] for kind in ("calls", "spent", "estimated", "perhaps"))
             yield Role(role, *kinds)
         elif rows:
-            yield Role(role, None, float(rows[-1].get(f"cost/{role}") or 0.0), 0.0, 0.0)
+            yield Role(role, None, measured.dollars(rows[-1], role), 0.0, 0.0)
 
 
 def _alarms(directory: RunDirectory) -> Iterator[tuple[int, str]]:
     for row in directory.lines("metrics.jsonl"):
-        if isinstance(row, dict) and "alarm" in row:
-            yield int(row["step"]), line(row["words"], 500)
+        if isinstance(row, dict) and "alarm" in row and isinstance(row.get("step"), int):
+            yield row["step"], line(row.get("words", ""), 500)

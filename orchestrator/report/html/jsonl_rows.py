@@ -1,9 +1,10 @@
 """Rows of a JSONL file with their places, so that some can be read again without keeping any."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from orchestrator import strict_json
 
 
 def offset_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -31,7 +32,7 @@ def rows_at(path: Path, offsets: Sequence[int]) -> Iterator[dict[str, Any]]:
 
 def _object(text: bytes) -> dict[str, Any] | None:
     try:
-        row = json.loads(text)
+        row = strict_json.own(text)
     except ValueError:
         return None
     return row if isinstance(row, dict) else None

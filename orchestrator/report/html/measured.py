@@ -3,7 +3,7 @@
 import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -61,7 +61,13 @@ def steps(directory: RunDirectory) -> list[Mapping[str, Any]]:
 
 def costs(rows: Rows) -> dict[int, float]:
     """Step -> USD spent by its end."""
-    return {row["step"]: float(row.get("cost/total") or 0.0) for row in rows}
+    return {row["step"]: dollars(row, "total") for row in rows}
+
+
+def dollars(row: Mapping[str, Any], role: str) -> float:
+    """What a role had cost by then; 0 where the row holds no number."""
+    cost = row.get(f"cost/{role}")
+    return float(cost) if _number(cost) else 0.0
 
 
 def series(rows: Rows) -> dict[str, Curve]:
@@ -79,7 +85,7 @@ def series(rows: Rows) -> dict[str, Curve]:
     return found
 
 
-def _number(value: Any) -> bool:
+def _number(value: Any) -> TypeGuard[float]:
     with contextlib.suppress(TypeError, OverflowError):
         return not isinstance(value, bool) and math.isfinite(value)
     return False
@@ -98,16 +104,7 @@ def _kept(directory: RunDirectory, kind: Kind) -> list[Evaluation]:
     paths = sorted((directory.path / "heldout").glob(f"*-{kind}.json"))
     steps = [int(step) for path in paths if (step := path.stem.partition("-")[0]).isdigit()]
     kept = [directory.kept_evaluation(kind, step) for step in steps]
-    return [e for e in kept if e is not None and e.rewards and _sound(e)]
-
-
-def _sound(evaluation: Evaluation) -> bool:
-    """Whether it holds numbers, as a run writes it."""
-    with contextlib.suppress(AttributeError):
-        values = [evaluation.rewards, *evaluation.measures.values()]
-        numbers = (number for by in values for number in by.values())
-        return isinstance(evaluation.step, int) and all(_number(each) for each in numbers)
-    return False
+    return [e for e in kept if e is not None and e.rewards]
 
 
 def level(evaluation: Evaluation, spent: Mapping[int, float]) -> Level:

@@ -37,8 +37,9 @@ def _acted(path: Path, domains: Sequence[str]) -> Mapping[str, Versions]:
     """The params of some versions, evenly spread: those of ten thousand fill no memory."""
     places: dict[str, list[int]] = {name: [] for name in domains}
     for offset, row in offset_rows(path):
-        if row.get("domain") in places:
-            places[row["domain"]].append(offset)
+        # As ``stored_batches`` has found them to be.
+        if str(row["domain"]) in places:
+            places[str(row["domain"])].append(offset)
     found: dict[str, Versions] = {}
     for name, offsets in places.items():
         step = max(1, -(-len(offsets) // VERSIONS))

@@ -34,7 +34,7 @@ BINS_PER_DECADE = 8
 #: Distinct models, kinds and reasons that are counted by name: an endpoint may invent them.
 NAMES = 200
 #: What comes of a row that no run wrote.
-BROKEN = (LookupError, TypeError, ValueError, AttributeError)
+BROKEN = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 #: Characters of such a name.
 NAME = 80
 
@@ -86,8 +86,8 @@ class _Scan:
     def see(self, row: Mapping[str, Any], offset: int) -> None:
         purpose = "train" if row["purpose"] == "train" else "eval"
         reward = _reward(row)
-        self.counts[purpose] += 1
         self._see_group(row, reward)
+        self.counts[purpose] += 1
         if reward is None:
             self.counts["without_reward"] += 1
         elif purpose == "train":
@@ -110,8 +110,10 @@ class _Scan:
         self.tokens[1] += completion["completion_tokens"] or 0
 
     def _see_group(self, row: Mapping[str, Any], reward: float | None) -> None:
-        """A group's rows stand together."""
+        """A group's rows stand together. Raises TypeError for an update that is no number."""
         group = (row.get("update"), row["step"], row["group"])
+        if not isinstance(group[0], int | None):
+            raise TypeError(group[0])
         if group != self._group:
             self.end_group()
             self._group = group

@@ -26,7 +26,7 @@ def shown(row: Mapping[str, Any], rank: str, trained: bool) -> Shown:
         text=text(completion.get("text") or "", TEXT),
         feedback=text(row["feedback"] or "", BESIDE),
         reward=row["reward"],
-        parts={line(name, 60): value for name, value in _first((row["parts"] or {}).items())},
+        parts={line(name, 60): float(part) for name, part in _first((row["parts"] or {}).items())},
         concepts=_names(row["concepts"]),
         template=None if template is None else template + 1,
         features=_names(row["features"]),
