@@ -116,10 +116,12 @@ class Dispatcher:
         """
         with _redis_may_fail():
             self._alive_at = time.monotonic()
-            while len(ready := [key for key in self._ended if key in groups]) < count:
+            wanted = frozenset(groups)
+            while len(wanted & self._ended.keys()) < count:
                 self._wait(groups, observe)
             observe(self._progress(groups))
-            return {key: self._ended.pop(key).results() for key in ready[:count]}
+            ready = [key for key in self._ended if key in wanted][:count]
+            return {key: self._ended.pop(key).results() for key in ready}
 
     def preload(self, step: int, group: str, completions: Iterable[Completion]) -> None:
         """Give a group completions that exist already; ``collect`` then only scores them."""

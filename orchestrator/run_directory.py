@@ -103,7 +103,7 @@ class RunDirectory:
         They begin on a line of their own also behind a row that a kill or a full disk has torn.
         Raises EnvironmentNotReady if the disk takes no more.
         """
-        lines = b"".join(to_json(row) + b"\n" for row in rows)
+        lines = b"".join(to_json(row, inf_nan_mode="null") + b"\n" for row in rows)
         with _told_of_the_disk(self.path), (self.path / name).open("ab+") as file:
             if size := file.seek(0, os.SEEK_END):
                 file.seek(size - 1)

@@ -60,7 +60,7 @@ PARAMS = ("weights", "domains", "machine learning", "params")
         ("run.json", changed("seconds", to="[]")),
         ("inputs.json", changed("heldout", to="1")),
         ("heldout/000004-final.json", changed("rewards", to=f'{{"e001": {2**70}, "e002": 1}}')),
-        ("rollouts.jsonl", lambda text: text.replace('"update": 4', '"update": [4]')),
+        ("rollouts.jsonl", lambda text: text.replace('"update":4', '"update":[4]')),
         ("metrics.jsonl", lambda text: "[" * 100_000 + "\n" + text),
         ("metrics.jsonl", lambda text: text + '{"step": "x", "alarm": 1}\n'),
     ],
