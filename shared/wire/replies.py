@@ -30,7 +30,7 @@ _SCORE_LINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ReplySchema:
-    """A JSON object that a model is asked for. Sorting its keys must keep the order of writing."""
+    """A JSON object that a model is asked for. Its keys are sorted: that must be their order."""
 
     name: str
     schema: Mapping[str, Any]
@@ -40,13 +40,13 @@ def _object(name: str, **properties: str | Mapping[str, Any]) -> ReplySchema:
     return ReplySchema(
         name,
         {
-            "type": "object",
+            "additionalProperties": False,
             "properties": {
                 field: {"type": kind} if isinstance(kind, str) else dict(kind)
                 for field, kind in properties.items()
             },
             "required": list(properties),
-            "additionalProperties": False,
+            "type": "object",
         },
     )
 
@@ -59,7 +59,7 @@ JUDGEMENT = _object("judgement", reason="string", score="integer")
 _VERDICTS = {"first": 1.0, "equal": 0.5, "second": 0.0}
 #: A judge's reason, and then which of two texts is better.
 PREFERENCE = _object(
-    "preference", reason="string", verdict={"type": "string", "enum": list(_VERDICTS)}
+    "preference", reason="string", verdict={"enum": list(_VERDICTS), "type": "string"}
 )
 
 

@@ -4,16 +4,15 @@ OpenRouter's response cache compares bytes, so a repeated call costs nothing and
 same prompt must differ: each body carries the name of its rollout.
 """
 
-import json
+import math
 from collections.abc import Sequence
 from typing import Any
+
+from pydantic_core import to_json
 
 from shared.messages import ChatMessage, Sampling
 from shared.wire.replies import ReplySchema
 
-_ENCODER = json.JSONEncoder(
-    sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-)
 # Some providers take seeds of 32 bits only.
 _SEED_BITS = 0x7FFFFFFF
 
@@ -35,11 +34,11 @@ def chat_body(
     a ``schema`` the answer is asked for in ``sampling.reply_format``; where that is ``text``, the
     prompt has to ask. ``openrouter=False`` leaves out what only OpenRouter knows.
 
-    Raises ValueError or TypeError if ``sampling.routing`` holds what JSON cannot say.
+    Raises ValueError if ``sampling.routing`` holds what JSON cannot say.
     """
     body: dict[str, Any] = {
         "model": sampling.model,
-        "messages": [{"role": turn.role, "content": turn.content} for turn in messages],
+        "messages": [{"content": turn.content, "role": turn.role} for turn in messages],
         "max_tokens": sampling.max_tokens,
     }
     if sampling.temperature is not None:
@@ -52,19 +51,20 @@ def chat_body(
     if wanted is not None:
         body["response_format"] = _response_format(wanted, sampling)
     if openrouter:
-        body["trace"] = {"trace_id": run, "generation_name": rollout}
+        body["trace"] = {"generation_name": rollout, "trace_id": run}
         body |= _openrouter_fields(sampling, wanted is not None)
     else:
         body["user"] = rollout
-    return _ENCODER.encode(body).encode()
+    # Sorted, so that bytes do not depend on the order of writing; what is nested is so already.
+    return to_json(dict(sorted(body.items())))
 
 
 def _response_format(schema: ReplySchema, sampling: Sampling) -> dict[str, Any]:
     if sampling.reply_format == "json_object":
         return {"type": "json_object"}
     return {
+        "json_schema": {"name": schema.name, "schema": schema.schema, "strict": True},
         "type": "json_schema",
-        "json_schema": {"name": schema.name, "strict": True, "schema": schema.schema},
     }
 
 
@@ -79,5 +79,16 @@ def _openrouter_fields(sampling: Sampling, structured: bool) -> dict[str, Any]:
     if sampling.reasoning_off:
         fields["reasoning"] = {"effort": "none"}
     if routing:
-        fields["provider"] = routing
+        fields["provider"] = _sorted(routing)
     return fields
+
+
+def _sorted(value: Any) -> Any:
+    """JSON values with sorted keys. Raises ValueError for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return list(map(_sorted, value))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is not JSON compliant")
+    return value

@@ -33,7 +33,7 @@ def text(value: object) -> str:
     if not isinstance(value, str):
         return ""
     # JSON may hold half of a surrogate pair, which neither Redis nor pydantic takes.
-    return value.encode("utf-8", "replace").decode()
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
 def name(value: object) -> str:

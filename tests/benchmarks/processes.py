@@ -1,8 +1,8 @@
 """1, 2, 4 and 8 worker processes where only the answers take time.
 
-    python -m tests.benchmarks.processes [--processes 1,2,4,8] [--latency-s 0.5] [--json FILE]
+    python -m tests.benchmarks.processes [--processes 1,2,4,8] [--latency-s 1] [--json FILE]
 
-Each process has eight groups of four slots in hand, each slot answered after ``--latency-s`` by the
+Each process has four groups of eight slots in hand, each slot answered after ``--latency-s`` by the
 template engine, so that even eight processes leave the CPU mostly idle. The bound is what the
 answers alone take: slots / (slots in hand) x latency. Efficiency is that bound / the step's time;
 linear is the rate per process against the rate of the first row.
@@ -16,7 +16,7 @@ from typing import Any
 from tests.benchmarks._measuring import arguments, report
 from tests.benchmarks._runs import watched, write_prompts
 
-GROUPS, GROUP_SIZE = 8, 4
+GROUPS, GROUP_SIZE = 4, 8
 #: Times that a step fills all the hands there are.
 WAVES = 4
 WARM, MEASURED = 1, 3
@@ -56,7 +56,7 @@ def main() -> None:
     """Print a row per number of processes."""
     parser = arguments(__doc__)
     parser.add_argument("--processes", default="1,2,4,8")
-    parser.add_argument("--latency-s", type=float, default=0.5)
+    parser.add_argument("--latency-s", type=float, default=1)
     wanted = parser.parse_args()
     rows = [run(int(count), wanted.latency_s) for count in wanted.processes.split(",")]
     single = rows[0]["rollouts_per_s"] / rows[0]["processes"]
