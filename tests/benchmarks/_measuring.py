@@ -42,12 +42,22 @@ def rss_mb(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
+def _stolen_s() -> float:
+    """CPU seconds that the host has given to others while this machine wanted them."""
+    return int((PROC / "stat").read_text().split("\n", 1)[0].split()[8]) / TICKS_PER_S
+
+
+_BEGAN, _STOLEN_BEFORE_S = time.monotonic(), _stolen_s()
+
+
 def machine() -> dict[str, Any]:
     """Where and beside what this was measured.
 
     ``loop_ms`` is the CPU time of a fixed loop: a neighbour on the same core makes it longer, and
-    every CPU figure with it.
+    every CPU figure with it. ``stolen`` is the share of all cores that the host gave to others
+    since this process began.
     """
+    wanted_s = (time.monotonic() - _BEGAN) * (os.cpu_count() or 1)
     loops = []
     for _ in range(5):
         began = time.process_time()
@@ -55,6 +65,7 @@ def machine() -> dict[str, Any]:
         loops.append(1000 * (time.process_time() - began))
     return {
         "loop_ms": round(statistics.median(loops), 1),
+        "stolen": round((_stolen_s() - _STOLEN_BEFORE_S) / wanted_s, 3),
         "cores": os.cpu_count(),
         "load_1m": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
