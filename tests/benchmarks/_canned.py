@@ -40,10 +40,11 @@ def completion(number: int) -> bytes:
         "content": json.dumps({"generated": written, "quality": round(source.random(), 2)}),
         "refusal": None,
     }
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    choice = {"index": 0, "logprobs": None, "message": message, "finish_reason": "stop"}
     return json.dumps({
         "id": f"gen-{number}", "object": "chat.completion", "created": 1, "model": MODEL,
-        "provider": "Canned", "choices": [{**choice, "native_finish_reason": "stop"}],
+        "system_fingerprint": None, "provider": "Canned",
+        "choices": [{**choice, "native_finish_reason": "stop"}],
         "usage": {
             "prompt_tokens": 200, "completion_tokens": 300, "total_tokens": 500, "cost": 0.00005
         },

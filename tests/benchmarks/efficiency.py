@@ -1,13 +1,15 @@
 """Calls in flight: how much of what the answers allow each client gets.
 
     python -m tests.benchmarks.efficiency [--in-flight 64,256,1024] [--clients ours,asyncio,...]
-        [--waves 4] [--repeat 3] [--plain-http] [--json FILE]
+        [--waves 4] [--repeat 3] [--plain-http] [--stand-in] [--json FILE]
 
-Every answer takes 500 ms, from the stand-in behind TLS. Efficiency = (calls / in flight x 0.5 s) /
-time taken. ``asyncio`` is a client of bare sockets on the same server, so it is the bound: server
+Every answer takes 500 ms, behind TLS, from an endpoint that has its answers ready (``_canned``), or
+from the stand-in, which takes more CPU than a good client. Efficiency: calls / in flight x 0.5 s,
+by the time taken. ``asyncio`` is a client of bare sockets on the same server, so it is the bound: server
 and client share this machine. Ours is a real run and its whole step: drawn, published, admitted by
 the governor, called, classified, kept, scored, gathered, learnt from, checkpointed; ``ours2`` has
-two worker processes. The others only call. A client that answers nothing in a minute has 0.
+two worker processes, and ``ours2ahead`` draws a batch ahead (max_staleness 1), so that no barrier
+holds it up. The others only call. A client that answers nothing in a minute has 0.
 """
 
 import json
@@ -36,8 +38,10 @@ MOST_CHILDREN = 64
 WITHIN_S = 60
 
 
-def ours(place: Path, there: Endpoint, in_flight: int, waves: int, workers: int) -> dict[str, Any]:
+def ours(place: Path, there: Endpoint, in_flight: int, waves: int, client: str) -> dict[str, Any]:
     """A run whose every step has ``waves`` x ``in_flight`` calls."""
+    ahead = client.endswith("ahead")
+    workers = int(client.removeprefix("ours").removesuffix("ahead") or 1)
     group_size = max(2, waves * in_flight // GROUPS)
     calls = group_size * GROUPS
     with tempfile.TemporaryDirectory(dir=place) as here:
@@ -52,6 +56,7 @@ def ours(place: Path, there: Endpoint, in_flight: int, waves: int, workers: int)
             f"--set=max_inflight={in_flight}",
             f"--set=workers={workers}",
             f"--set=worker_groups={GROUPS}",
+            f"--set=max_staleness={int(ahead)}",
         )
         with watched(folder, *options, **there.environment) as going:
             going.await_step(WARM)
@@ -61,7 +66,7 @@ def ours(place: Path, there: Endpoint, in_flight: int, waves: int, workers: int)
             served = cpu_s(there.pid) - server
             steps = [row["step_s"] for row in going.steps()[WARM : WARM + MEASURED]]
     taken = statistics.median(steps)
-    return _row("ours" if workers == 1 else f"ours{workers}", in_flight, calls, taken, calls, {
+    return _row(client, in_flight, calls, taken, calls, {
         "cpu_ms": 1000 * used / (calls * MEASURED),
         "server_ms": 1000 * served / (calls * MEASURED),
     })  # fmt: skip
@@ -112,8 +117,7 @@ def measured(
     rows = []
     for client in clients:
         if client.startswith("ours"):
-            workers = int(client.removeprefix("ours") or 1)
-            rows.append(ours(place, there, in_flight, waves, workers))
+            rows.append(ours(place, there, in_flight, waves, client))
         elif found := peer(client, there, in_flight, waves, broker):
             rows.append(found)
     bounds = [row["efficiency"] for row in rows if row["client"] == "asyncio"]
@@ -126,7 +130,9 @@ def main() -> None:
     """Print a row per client and number in flight: the median run by efficiency."""
     parser = arguments(__doc__)
     parser.add_argument("--in-flight", default="64,256,1024")
-    parser.add_argument("--clients", default="asyncio,ours,ours2,openai,openrouter,prefork,dspy")
+    parser.add_argument(
+        "--clients", default="asyncio,ours,ours2,ours2ahead,openai,openrouter,prefork,dspy"
+    )
     parser.add_argument("--waves", type=int, default=4)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--plain-http", action="store_true")
