@@ -4,12 +4,13 @@
         [--waves 4] [--repeat 3] [--plain-http] [--stand-in] [--json FILE]
 
 Every answer takes 500 ms, behind TLS, from an endpoint that has its answers ready (``_canned``), or
-from the stand-in, which takes more CPU than a good client. Efficiency: calls / in flight x 0.5 s,
-by the time taken. ``asyncio`` is a client of bare sockets on the same server, so it is the bound: server
-and client share this machine. Ours is a real run and its whole step: drawn, published, admitted by
-the governor, called, classified, kept, scored, gathered, learnt from, checkpointed; ``ours2`` has
-two worker processes, and ``ours2ahead`` draws a batch ahead (max_staleness 1), so that no barrier
-holds it up. The others only call. A client that answers nothing in a minute has 0.
+from the stand-in, which takes more CPU than a good client. Efficiency is what the calls take at that
+concurrency, by the time taken. ``asyncio`` is a client of bare sockets on the same server, so it is
+the bound: server and client share this machine. Ours is a real run and its whole step: drawn,
+published, admitted by the governor, called, classified, kept, scored, gathered, learnt from,
+checkpointed; ``ours2`` has two worker processes, and ``ours2ahead`` draws a batch ahead
+(max_staleness 1), so that no barrier holds it up. The others only call. A client that answers
+nothing in a minute has 0.
 """
 
 import json
