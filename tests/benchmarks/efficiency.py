@@ -4,7 +4,7 @@
         [--waves 4] [--repeat 3] [--plain-http] [--stand-in] [--json FILE]
 
 Every answer takes 500 ms, behind TLS, from an endpoint that has its answers ready (``_canned``), or
-from the stand-in, which takes more CPU than a good client. Efficiency is what the calls take at that
+from the stand-in, which takes more CPU than a good client. Efficiency: what the calls take at that
 concurrency, by the time taken. ``asyncio`` is a client of bare sockets on the same server, so it is
 the bound: server and client share this machine. Ours is a real run and its whole step: drawn,
 published, admitted by the governor, called, classified, kept, scored, gathered, learnt from,
