@@ -23,7 +23,7 @@ from orchestrator.standin.desk import Desk
 from orchestrator.standin.server import BACKLOG, HOST
 from orchestrator.standin.settings import Settings
 from orchestrator.standin.writing import explanation
-from tests.benchmarks._endpoint import tls_context
+from tests.benchmarks._endpoint import serve_forever, tls_context
 from tests.standin_calls import MODEL, QUESTION
 
 ANSWERS = 64
@@ -107,9 +107,7 @@ async def serve(latency_s: float, certificate: Path | None) -> None:
         lambda: Canned(replies),
         HOST, 0, backlog=BACKLOG, ssl=tls_context(certificate) if certificate else None,
     )  # fmt: skip
-    print(listening.sockets[0].getsockname()[1], flush=True)
-    async with listening:
-        await listening.serve_forever()
+    await serve_forever(listening)
 
 
 def main() -> None:

@@ -97,6 +97,11 @@ async def serve(settings: Settings, certificate: Path | None) -> None:
     listening = await asyncio.start_server(
         server.connected, HOST, 0, limit=MAX_HEAD, backlog=BACKLOG, ssl=context
     )
+    await serve_forever(listening)
+
+
+async def serve_forever(listening: asyncio.Server) -> None:
+    """Print the port, and serve until killed."""
     print(listening.sockets[0].getsockname()[1], flush=True)
     async with listening:
         await listening.serve_forever()
