@@ -1,13 +1,18 @@
-"""The model endpoint before a run: its models and the key's credit. A few plain requests."""
+"""The model endpoint before a run: its models and the key's credit. A few plain requests, read
+within the same bounds as every answer.
+"""
 
 from typing import Any, NamedTuple
 
-import httpx
+from pyreqwest.exceptions import PyreqwestError
 
 from orchestrator.catalog import Catalog, dollars, parse_catalog
 from shared.errors import EnvironmentNotReady, UsageError
 from shared.settings import openrouter_api_key, openrouter_base_url
+from shared.wire.transport import LARGEST_ANSWER, Response, asking
+from shared.wire.untrusted import mapping, parsed
 
+#: Seconds for one answer, first byte to last.
 TIMEOUT_S = 10.0
 DEFAULT_HOST = "openrouter.ai"
 
@@ -36,48 +41,59 @@ class Endpoint:
                 "a model was asked for, but OPENROUTER_API_KEY is not set;"
                 " export it, or leave --model away to use the template engine"
             )
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._key = key
 
     def catalog(self) -> Catalog:
-        """The models. Raises EnvironmentNotReady if the endpoint does not answer."""
+        """The models. Raises EnvironmentNotReady if the endpoint does not answer, or with what is
+        no list."""
         answer = self._get("/models")
-        if answer.status_code in {401, 403}:
-            raise EnvironmentNotReady(_refused(self.url, answer.status_code))
-        if answer.status_code == 429 or answer.status_code >= 500:
+        if answer.status in {401, 403}:
+            raise EnvironmentNotReady(_refused(self.url, answer.status))
+        if answer.status == 429 or answer.status >= 500:
             raise EnvironmentNotReady(
-                f"the model endpoint {self.url} cannot list its models ({answer.status_code});"
+                f"the model endpoint {self.url} cannot list its models ({answer.status});"
                 " try again in a while"
             )
-        if answer.status_code != 200:
+        if answer.status != 200:
             return parse_catalog(None)
-        return parse_catalog(_json(answer))
+        return parse_catalog(self._json("/models", answer))
 
     def key(self, catalog: Catalog) -> KeyReport:
         """What is known of the key. Raises EnvironmentNotReady if it is refused."""
         if catalog.dialect == "openai":
             return KeyReport(None, False, "key and credit (the endpoint has no /key)")
         answer = self._get("/key")
-        if answer.status_code in {401, 403}:
-            raise EnvironmentNotReady(_refused(self.url, answer.status_code))
-        payload = _json(answer) if answer.status_code == 200 else None
-        data = payload.get("data") if isinstance(payload, dict) else None
+        if answer.status in {401, 403}:
+            raise EnvironmentNotReady(_refused(self.url, answer.status))
+        payload = self._json("/key", answer) if answer.status == 200 else None
+        data = mapping(payload).get("data")
         if not isinstance(data, dict):
-            return KeyReport(None, False, f"key and credit (GET /key: {answer.status_code})")
+            return KeyReport(None, False, f"key and credit (GET /key: {answer.status})")
         remaining = dollars(data.get("limit_remaining"))
         return KeyReport(remaining, data.get("is_free_tier") is True, "")
 
-    def _get(self, path: str) -> httpx.Response:
+    def _get(self, path: str) -> Response:
         try:
-            # No proxy from the environment, but the certificates that it names, as in the worker.
-            trusted = httpx.create_ssl_context()
-            with httpx.Client(timeout=TIMEOUT_S, trust_env=False, verify=trusted) as client:
-                return client.get(self.url + path, headers=self._headers)
-        except httpx.HTTPError as error:
+            with asking(self.url, self._key) as endpoint:
+                return endpoint.get(path, TIMEOUT_S)
+        except PyreqwestError as error:
             # The exception's text may hold the request's headers: only its class is named.
             raise EnvironmentNotReady(
                 f"the model endpoint {self.url} does not answer ({type(error).__name__});"
                 " check the network and OPENROUTER_BASE_URL"
             ) from None
+
+    def _json(self, path: str, answer: Response) -> Any:
+        """The JSON value of a body. Raises EnvironmentNotReady for what is none."""
+        found = None if answer.body is None else parsed(answer.body)
+        if found is None:
+            much = LARGEST_ANSWER >> 20
+            what = f"more than {much} MiB" if answer.body is None else "what cannot be read as JSON"
+            raise EnvironmentNotReady(
+                f"the model endpoint {self.url} answers GET {path} with {what};"
+                " check OPENROUTER_BASE_URL"
+            )
+        return found
 
 
 def _refused(url: str, status: int) -> str:
@@ -85,10 +101,3 @@ def _refused(url: str, status: int) -> str:
         f"the model endpoint {url} refuses the key ({status});"
         " check OPENROUTER_API_KEY at https://openrouter.ai/settings/keys"
     )
-
-
-def _json(answer: httpx.Response) -> Any:
-    try:
-        return answer.json()
-    except ValueError:
-        return None

@@ -85,7 +85,7 @@ async def relay(call: Call, upstream: Upstream, caller: Caller, timeout_s: float
             body = await _whole(response)
     except (TimeoutError, httpcore.TimeoutException) as error:
         raise _failed(error, timeout_s) from None
-    except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError) as error:
         raise _failed(error, timeout_s) from None
     caller.answer(judged(response.status, passed_on(response.headers), body, call.secret))
 
@@ -132,7 +132,7 @@ def _is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 def _failed(error: Exception, timeout_s: float) -> Refused:
     """Only the class of the error is named: its text may quote the headers, and so the key."""
     kind = type(error).__name__
-    if isinstance(error, httpcore.ConnectError | httpcore.ConnectTimeout):
+    if isinstance(error, httpcore.ConnectError | httpcore.ConnectTimeout | httpcore.ProxyError):
         said = f"the model's endpoint cannot be reached ({kind})"
         return Refused(502, "upstream_unreachable", said)
     if isinstance(error, TimeoutError | httpcore.TimeoutException):

@@ -13,6 +13,8 @@ import httpcore
 import httpx
 
 from orchestrator.serve.network import Network
+from shared.errors import UsageError
+from shared.wire.proxies import proxy_for
 
 _CONNECT_TIMEOUT_S = 10.0
 # Below what servers and balancers keep idle connections for.
@@ -24,13 +26,15 @@ class Upstream:
     """The chat endpoint below one base address. For one event loop."""
 
     def __init__(self, base_url: str, timeout_s: float) -> None:
-        """``base_url`` as ``shared.settings`` checks it; ``timeout_s`` between two parts."""
+        """``base_url`` as ``shared.settings`` checks it; ``timeout_s`` between two parts.
+
+        Raises UsageError for a proxy of the environment that cannot be one.
+        """
         self.base_url = base_url
         self._url = httpcore.URL(f"{base_url}/chat/completions")
         self._host = urlsplit(base_url).netloc.encode()
-        self._trusted = httpx.create_ssl_context()
-        self._network = Network()
-        self._idle: list[httpcore.AsyncHTTPConnection] = []
+        self._way = _way(base_url)
+        self._idle: list[httpcore.AsyncConnectionInterface] = []
         self._timeouts = {
             "connect": _CONNECT_TIMEOUT_S,
             "read": timeout_s,
@@ -71,15 +75,36 @@ class Upstream:
         while self._idle:
             await self._idle.pop().aclose()
 
-    async def _connection(self) -> httpcore.AsyncHTTPConnection:
+    async def _connection(self) -> httpcore.AsyncConnectionInterface:
         while self._idle:
             connection = self._idle.pop()
             if not connection.has_expired():
                 return connection
             await connection.aclose()
-        return httpcore.AsyncHTTPConnection(
-            self._url.origin,
-            ssl_context=self._trusted,
-            keepalive_expiry=_IDLE_S,
-            network_backend=self._network,
+        return self._way.create_connection(self._url.origin)
+
+
+def _way(base_url: str) -> httpcore.AsyncConnectionPool:
+    """A pool of httpcore that is used for nothing but making connections: directly, or by a proxy.
+
+    A proxy at an https address is trusted by the same certificates as the endpoint.
+    """
+    trusted, network = httpx.create_ssl_context(), Network()
+    proxy = proxy_for(base_url)
+    if proxy is None:
+        return httpcore.AsyncConnectionPool(
+            ssl_context=trusted, keepalive_expiry=_IDLE_S, network_backend=network
         )
+    if proxy.url.startswith("socks"):
+        raise UsageError(
+            f"serve goes through HTTP proxies only, and the environment names {proxy.url}; set"
+            " HTTPS_PROXY to an http address, or put the endpoint's host into NO_PROXY"
+        )
+    return httpcore.AsyncHTTPProxy(
+        proxy.url,
+        proxy_auth=proxy.login,
+        ssl_context=trusted,
+        proxy_ssl_context=httpx.create_ssl_context() if proxy.url.startswith("https") else None,
+        keepalive_expiry=_IDLE_S,
+        network_backend=network,
+    )

@@ -1,81 +1,31 @@
 """One HTTP client of a model endpoint: bytes out, a verdict back."""
 
 import asyncio
-import atexit
 import contextlib
 import time
 from datetime import timedelta
-from functools import cache
-from importlib.metadata import version
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.http import HeaderMap
+from pyreqwest.client import ClientBuilder
 from pyreqwest.request import RequestBuilder
 from pyreqwest.response import ResponseBodyReader
 
 from shared.wire.answers import classify, fault_alone, transport_failure
+from shared.wire.transport import (
+    CONNECT_TIMEOUT_S,
+    LARGEST_ANSWER,
+    Response,
+    configured,
+    lines,
+    without_key,
+)
 from shared.wire.untrusted import amount, mapping, parsed
 from shared.wire.verdicts import Billed, Classified
 
-_LARGEST_ANSWER = 4 * 2**20
 # Requests whose answer is only good to have.
 _SIDE_DEADLINE_S = 10.0
 # After our own deadline, so that the deadline is what ends a call.
 _GRACE_S = 1.0
-# Below what servers and balancers keep idle connections for.
-_IDLE_S = 30.0
-# What a thread needs at most to return from telling an answer.
-_LETTING_GO_S = 0.1
-# Shorter ones are placeholders, and may occur in any text.
-_SHORTEST_SECRET = 8
-_TITLE = "concept-grpo"
-_AGENT = f"concept-grpo/{version('concept-grpo')}"
-# Reserved by RFC 2606: the project has no address of its own.
-_REFERER = "https://concept-grpo.example"
-# All but the key: whoever cannot send a header quotes it, and only calls are guarded against that.
-_HEADERS = {
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",
-    "Content-Type": "application/json",
-    "HTTP-Referer": _REFERER,
-    "User-Agent": _AGENT,
-    "X-OpenRouter-Title": _TITLE,
-}
-
-
-@cache
-def _let_go_at_exit() -> None:
-    """The thread that told of the last answer may not have let go of the interpreter yet; doing so
-    while Python ends aborts it (seen once in 40 short programs, never in 150 with this)."""
-    atexit.register(time.sleep, _LETTING_GO_S)
-
-
-def _transport(connect_timeout_s: float) -> Client:
-    """The seam: reqwest, as it is. httpx's own pool collapses above 64 calls, and httpx's API on
-    this transport costs three times the CPU of the call itself."""
-    builder = (
-        ClientBuilder()
-        .default_headers(_HEADERS)
-        .connect_timeout(timedelta(seconds=connect_timeout_s))
-        .pool_idle_timeout(timedelta(seconds=_IDLE_S))
-        .pool_max_idle_per_host(4096)
-        .no_proxy()
-        .follow_redirects(False)
-        .http1_only()
-        .default_cookie_store(False)
-    )
-    # Bytes are counted as they arrive, so they must not grow on the way.
-    return builder.gzip(False).brotli(False).deflate(False).zstd(False).build()
-
-
-class _Answered(NamedTuple):
-    """A whole response; ``body`` is None if it is larger than any answer."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes | None
 
 
 class ChatClient:
@@ -88,12 +38,13 @@ class ChatClient:
         self,
         base_url: str,
         api_key: str | None,
-        connect_timeout_s: float = 10,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
         *,
         openrouter: bool | None = None,
     ) -> None:
         """``base_url`` and ``api_key`` as ``shared.settings`` checks them.
 
+        A proxy of the environment is used (``proxies``); UsageError if it cannot be one.
         ``openrouter`` says whether the endpoint speaks OpenRouter's dialect; None: found out when
         first asked.
         """
@@ -103,8 +54,9 @@ class ChatClient:
             self._openrouter = True
         self._probing = asyncio.Lock()
         self._key = api_key
-        self._transport = _transport(connect_timeout_s)
-        _let_go_at_exit()
+        # reqwest, as it is: httpx's own pool collapses above 64 calls, and httpx's API on this
+        # transport costs three times the CPU of the call itself.
+        self._transport = configured(ClientBuilder(), base_url, connect_timeout_s).build()
 
     def __repr__(self) -> str:
         return f"ChatClient({self.base_url!r})"
@@ -124,9 +76,7 @@ class ChatClient:
             answered = await self._answered(request, deadline_s)
         except Exception as error:
             return transport_failure(error)
-        if answered.body is None:
-            return fault_alone("huge_body")
-        return self._judged(answered.status, answered.headers, answered.body)
+        return judged(answered, self._key)
 
     async def generation_cost(self, generation_id: str) -> float | None:
         """What a generation cost, in USD, as OpenRouter's books say; None if they do not tell.
@@ -165,7 +115,7 @@ class ChatClient:
         """Close all connections; calls under way fail."""
         await self._transport.close()
 
-    async def _answered(self, request: RequestBuilder, deadline_s: float) -> _Answered:
+    async def _answered(self, request: RequestBuilder, deadline_s: float) -> Response:
         """The response, read to its end. Raises whatever the transport raises, TimeoutError."""
         if self._key:
             request = request.header("Authorization", f"Bearer {self._key}", is_sensitive=True)
@@ -174,14 +124,7 @@ class ChatClient:
         request = request.timeout(timedelta(seconds=deadline_s + _GRACE_S))
         async with asyncio.timeout(deadline_s), request.build_streamed() as response:
             body = await _received(response.body_reader)
-            return _Answered(response.status, _lines(response.headers), body)
-
-    def _judged(self, status: int, headers: dict[str, str], received: bytes) -> Classified:
-        if self._key and len(self._key) >= _SHORTEST_SECRET:
-            # A server may quote the key that it refuses.
-            received = received.replace(self._key.encode(), b"***")
-            headers = {key: value.replace(self._key, "***") for key, value in headers.items()}
-        return classify(status, headers, received, time.time())
+            return Response(response.status, lines(response.headers), body)
 
     async def _get(self, path: str, query: dict[str, str]) -> object:
         """The JSON value at a path; None for whatever goes wrong."""
@@ -193,12 +136,12 @@ class ChatClient:
         return None
 
 
-def _lines(headers: HeaderMap) -> dict[str, str]:
-    """Headers by name; a repeated one has its values in one line, as RFC 9110 reads it."""
-    lines: dict[str, str] = {}
-    for name, text in headers.items():
-        lines[name] = f"{lines[name]}, {text}" if name in lines else text
-    return lines
+def judged(answered: Response, key: str | None) -> Classified:
+    """The verdict on a whole response; ``key`` does not stand in it even if quoted."""
+    if answered.body is None:
+        return fault_alone("huge_body")
+    answered = without_key(key, answered)
+    return classify(answered.status, answered.headers, answered.body or b"", time.time())
 
 
 async def _received(reader: ResponseBodyReader) -> bytes | None:
@@ -207,7 +150,7 @@ async def _received(reader: ResponseBodyReader) -> bytes | None:
     while (part := await reader.read_chunk()) is not None:
         parts.append(part)
         size += len(part)
-        if size > _LARGEST_ANSWER:
+        if size > LARGEST_ANSWER:
             return None
     return b"".join(parts)
 

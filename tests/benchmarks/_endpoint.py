@@ -70,13 +70,13 @@ def endpoint(
         put_down(process)
 
 
-def make_certificate(folder: Path) -> None:
-    """A certificate for 127.0.0.1 that trusts itself, for a day."""
+def make_certificate(folder: Path, name: str = "localhost") -> None:
+    """A certificate for 127.0.0.1 and ``name`` that trusts itself, for a day."""
     certificate, key = (str(folder / name) for name in FILES)
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
          "-nodes", "-days", "1", "-subj", "/CN=localhost", "-keyout", key, "-out", certificate,
-         "-addext", f"subjectAltName=IP:{HOST},DNS:localhost",
+         "-addext", f"subjectAltName=IP:{HOST},DNS:{name}",
          "-addext", "basicConstraints=critical,CA:FALSE"],
         check=True, capture_output=True,
     )  # fmt: skip

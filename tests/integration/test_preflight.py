@@ -1,5 +1,9 @@
 """Endpoint, key and models are checked before anything costs, and each failure is a sentence."""
 
+import asyncio
+import gzip
+import json
+import resource
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -13,9 +17,21 @@ from orchestrator.preflight import Models, preflight
 from orchestrator.standin import DEFAULT_KEY, Running, Settings, running
 from shared.errors import ConceptGrpoError, EnvironmentNotReady, UsageError
 from shared.messages import Price
+from tests.loopback import (
+    Behave,
+    Request,
+    drips,
+    floods,
+    never_answers,
+    resets,
+    response,
+    sends,
+    serving,
+)
 from tests.plain_endpoint import MODEL as PLAIN_MODEL
 from tests.plain_endpoint import Plain, plain_endpoint
 from tests.running import orchestrator
+from tests.serving import on_a_thread
 from tests.standin_calls import MODEL
 
 WRONG_KEY = "sk-or-v1-wrong-but-secret-0123456789"
@@ -232,6 +248,55 @@ def test_a_list_of_unknown_shape_is_said_and_refuses_nothing(plain: Plain, answe
 
     assert found.generator.model == "any/model"
     assert "the endpoint lists no models: slugs and prices could not be checked" in found.warnings
+
+
+DEEP = b"[" * 100_000
+BOMB = gzip.compress(b"0" * 2**20)
+
+
+@pytest.mark.parametrize(
+    ("behave", "words"),
+    [
+        (sends(response(DEEP)), "answers GET /models with what cannot be read as JSON"),
+        (sends(response(b"<html>")), "answers GET /models with what cannot be read as JSON"),
+        (
+            sends(response(BOMB, head="Content-Encoding: gzip\r\n")),
+            "answers GET /models with what cannot be read as JSON",
+        ),
+        (floods, "answers GET /models with more than 4 MiB"),
+        (drips, "does not answer (ReadTimeoutError)"),
+        (never_answers, "does not answer (ReadTimeoutError)"),
+        (resets, "does not answer ("),
+    ],
+    ids=["deep", "page", "bomb", "flood", "drip", "silent", "reset"],
+)
+def test_a_hostile_list_ends_in_a_sentence_within_bounds(
+    monkeypatch: pytest.MonkeyPatch, behave: Behave, words: str
+) -> None:
+    monkeypatch.setattr("orchestrator.endpoint.TIMEOUT_S", 0.5)
+    with on_a_thread(lambda: serving(behave)) as server:
+        monkeypatch.setenv("OPENROUTER_BASE_URL", server.url)
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+        assert words in refused(EnvironmentNotReady)
+
+        # KiB: what a bounded body may take, and nothing like a gigabyte.
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most < 300_000
+
+
+@pytest.mark.parametrize("behave", [sends(response(DEEP)), floods, drips])
+def test_a_hostile_key_report_ends_in_a_sentence_too(
+    monkeypatch: pytest.MonkeyPatch, behave: Behave
+) -> None:
+    monkeypatch.setattr("orchestrator.endpoint.TIMEOUT_S", 0.5)
+    priced = json.dumps({"data": [{"id": MODEL, "pricing": {}}]}).encode()
+
+    async def lists_and_misbehaves(writer: asyncio.StreamWriter, request: Request) -> None:
+        await (sends(response(priced)) if "/models" in request.line else behave)(writer, request)
+
+    with on_a_thread(lambda: serving(lists_and_misbehaves)) as server:
+        monkeypatch.setenv("OPENROUTER_BASE_URL", server.url)
+        assert server.url in refused(EnvironmentNotReady)
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])

@@ -203,7 +203,7 @@ def test_a_header_that_cannot_be_sent_does_not_show_the_key() -> None:
     assert KEY not in repr(found)
 
 
-def test_the_environment_names_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loopback_endpoint_is_asked_directly(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
