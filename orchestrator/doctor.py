@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from orchestrator.config import RunConfig
 from orchestrator.embedded import check_server, connect
@@ -13,7 +13,7 @@ from orchestrator.inputs import Inputs, prepare
 from orchestrator.preflight import Models, preflight
 from shared.errors import ConceptGrpoError
 from shared.fleet import live_workers
-from shared.settings import redacted
+from shared.redis_address import redacted, refusal
 
 
 class Finding(NamedTuple):
@@ -81,11 +81,18 @@ def _engine(server: str | None) -> Iterator[Finding]:
             yield from _server(client, f"{found} at {redacted(server)}")
     except RedisError as error:
         # A managed server may refuse its user what a run needs.
-        yield Finding("redis", False, f"{redacted(server)}: {type(error).__name__}: {error}")
+        words = f"{redacted(server)} refuses a command that a run needs: {refusal(error)}"
+        yield Finding("redis", False, words)
 
 
 def _server(client: Redis, found: str) -> Iterator[Finding]:
-    memory, disk = client.info("memory"), client.info("persistence")
+    try:
+        memory, disk = client.info("memory"), client.info("persistence")
+    except NoPermissionError as error:
+        words = f"{found}; maxmemory-policy and append-only file not checked: {refusal(error)}"
+        yield Finding("redis", True, words)
+        yield _workers(client)
+        return
     policy = str(memory.get("maxmemory_policy", "unknown"))
     if policy == "noeviction":
         yield Finding("redis", True, f"{found}, noeviction")

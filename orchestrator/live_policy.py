@@ -4,7 +4,8 @@ from orchestrator.embedded import check_server, connect
 from orchestrator.policy_document import PolicyDocument, described, trained, validated
 from orchestrator.store import Store
 from shared.errors import UsageError
-from shared.settings import checked_redis_url, redacted
+from shared.redis_address import redacted
+from shared.settings import redis_url
 
 
 def live_policy(ref: str) -> PolicyDocument:
@@ -17,8 +18,9 @@ def live_policy(ref: str) -> PolicyDocument:
     where = redacted(ref)
     if not run:
         raise UsageError(f"{where} names no run; write redis://HOST:PORT/DB#RUN")
-    check_server(checked_redis_url(url, "the policy's address"))
-    with connect(url) as redis:
+    server = redis_url(url, "the policy's address") or ""
+    check_server(server)
+    with connect(server) as redis:
         store = Store(redis, run)
         values = store.description()
         if values is None:

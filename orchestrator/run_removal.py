@@ -11,7 +11,7 @@ from orchestrator.run_state import owner, unattended
 from orchestrator.session import engine_state, forget_engine
 from shared.errors import UsageError
 from shared.keys import RunKeys
-from shared.settings import redacted
+from shared.redis_address import redacted
 
 #: A folder of this prefix is what is left of a removal that was interrupted.
 REMOVING = ".removing-"

@@ -32,7 +32,7 @@ from orchestrator.rollouts import Action, Example
 from orchestrator.run_names import find_run
 from orchestrator.wording import listed, short
 from shared.errors import EnvironmentNotReady, UsageError
-from shared.settings import redacted
+from shared.redis_address import redacted
 
 if TYPE_CHECKING:
     from orchestrator.preflight import Models

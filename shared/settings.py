@@ -2,11 +2,12 @@
 
 import os
 import re
-from urllib.parse import urlsplit, urlunsplit
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from shared.errors import UsageError
+from shared.redis_address import FILE, REDIS_PASSWORD, REDIS_URL, checked_redis_url, redacted
 
-REDIS_URL = "REDIS_URL"
 OPENROUTER_API_KEY = "OPENROUTER_API_KEY"
 OPENROUTER_BASE_URL = "OPENROUTER_BASE_URL"
 OPENROUTER_MODEL = "OPENROUTER_MODEL"
@@ -19,29 +20,28 @@ METRICS_HOST = "METRICS_HOST"
 _OPENROUTER = "https://openrouter.ai/api/v1"
 
 
-def redis_url() -> str | None:
-    """The Redis server of ``REDIS_URL``, checked; None if it is unset or empty.
+def redis_url(given: str | None = None, where: str = "--redis") -> str | None:
+    """The Redis server: ``given``, as ``where`` says, else REDIS_URL, else what the file
+    REDIS_URL_FILE holds; None if none is named.
 
-    Raises UsageError for an address that no Redis client understands.
+    A password that the address lacks comes from REDIS_PASSWORD or REDIS_PASSWORD_FILE. Raises
+    UsageError for an address that not every Redis client understands.
     """
-    url = os.environ.get(REDIS_URL, "").strip()
-    return checked_redis_url(url, REDIS_URL) if url else None
+    if given is None:
+        given, where = _value(REDIS_URL) or None, REDIS_URL
+    return None if given is None else checked_redis_url(given, where, _value(REDIS_PASSWORD))
 
 
-def checked_redis_url(url: str, where: str) -> str:
-    """``url`` itself; UsageError naming ``where`` if it is no Redis address."""
+def _value(name: str) -> str:
+    """The value of a variable, else what the file holds that NAME_FILE names."""
+    value, file = os.environ.get(name, "").strip(), os.environ.get(f"{name}{FILE}", "").strip()
+    if value or not file:
+        return value
     try:
-        parts = urlsplit(url)
-        complete = parts.scheme in {"redis", "rediss"} and bool(parts.hostname)
-        _ = parts.port
-    except ValueError:
-        complete = False
-    if not complete:
-        raise UsageError(
-            f"{where} {redacted(url)!r} is no Redis address; write redis://HOST:PORT/DB"
-            " (rediss:// for TLS)"
-        )
-    return url
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise UsageError(f"{name}{FILE}: {file} cannot be read: {why}") from None
 
 
 def openrouter_api_key() -> str | None:
@@ -102,9 +102,9 @@ def checked_base_url(url: str, where: str = OPENROUTER_BASE_URL) -> str:
             f"{OPENROUTER_API_KEY}"
         )
     if not complete or parts.query or parts.fragment or not re.fullmatch(r"[!-~]+", url):
-        shown = urlunsplit(parts._replace(query="", fragment=""))
         raise UsageError(
-            f"{where} {shown!r} is no address that requests can be sent below; {example}"
+            f"{where} {redacted(url.partition('#')[0])!r} is no address that requests can be sent"
+            f" below; {example}"
         )
     return url.rstrip("/")
 
@@ -120,10 +120,3 @@ def metrics_port(name: str) -> int | None:
     if not text.isdecimal() or int(text) > 65535:
         raise UsageError(f"{name} = {text!r} is no TCP port; give 1 to 65535, or 0 for a free one")
     return int(text)
-
-
-def redacted(url: str) -> str:
-    """The address without its user and password, fit to be printed."""
-    scheme, separator, rest = url.rpartition("://")
-    place = rest.rpartition("@")
-    return f"{scheme}{separator}***@{place[2]}" if place[1] else url

@@ -13,7 +13,8 @@ from shared.errors import ConceptGrpoError
 from shared.fleet import live_workers
 from shared.keys import LEASE_TTL_S
 from shared.queue import QUEUES
-from shared.settings import redacted, redis_url
+from shared.redis_address import redacted
+from shared.settings import redis_url
 from worker.tasks import build_app, default_name
 
 

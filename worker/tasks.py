@@ -21,8 +21,8 @@ from shared.errors import EnvironmentNotReady
 from shared.keys import LEASE_TTL_S
 from shared.messages import RewardTerm
 from shared.queue import GENERATE, QUEUES, SCORE, celery_app
+from shared.redis_address import REDIS_URL
 from shared.settings import (
-    REDIS_URL,
     WORKER_METRICS_PORT,
     metrics_port,
     openrouter_api_key,

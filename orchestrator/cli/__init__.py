@@ -9,6 +9,7 @@ import click
 from orchestrator.cli.commands import SECTIONS
 from orchestrator.cli.lazy import LazyGroup
 from shared.errors import ConceptGrpoError
+from shared.redis_address import REDIS_PASSWORD, REDIS_URL, shows_password
 
 
 @click.group(
@@ -35,6 +36,12 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Messages come by the thousand and hold no cycles; looking for some took a tenth of the CPU.
     gc.set_threshold(20_000, 20, 20)
+    if any(map(shows_password, sys.argv[1:])):
+        click.echo(
+            "warning: others on this machine can read the password in this command line (ps);"
+            f" put it into {REDIS_PASSWORD}, or the whole address into {REDIS_URL}",
+            err=True,
+        )
     try:
         cli(prog_name="orchestrator")
     except ConceptGrpoError as error:

@@ -54,9 +54,9 @@ def comparison_options(command: Command) -> Command:
 
 def checked_way(url: str | None, dry_run: bool, yes: bool, as_json: bool) -> Way:
     """The way, with the server that is meant. Raises UsageError for a malformed address."""
-    from shared.settings import checked_redis_url, redis_url
+    from shared.settings import redis_url
 
-    server = redis_url() if url is None else checked_redis_url(url, "--redis")
+    server = redis_url(url)
     return Way(server, dry_run, yes, as_json)
 
 

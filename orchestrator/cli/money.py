@@ -38,9 +38,9 @@ def estimate(as_json: bool, **options: Any) -> None:
 def doctor(url: str | None, as_json: bool, **options: Any) -> None:
     """Check everything a run needs, a line each, with what to do. Exit 3 if anything fails."""
     from orchestrator.doctor import examine
-    from shared.settings import checked_redis_url, redis_url
+    from shared.settings import redis_url
 
-    server = redis_url() if url is None else checked_redis_url(url, "--redis")
+    server = redis_url(url)
     found = list(examine(lambda: resolve_options(options).config, server))
     if as_json:
         click.echo(json.dumps([finding._asdict() for finding in found]))

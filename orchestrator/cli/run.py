@@ -79,10 +79,10 @@ def run(
     Without any option: the built-in examples, domains and template engine, on an embedded server.
     """
     from orchestrator.session import begin, resume
-    from shared.settings import ORCHESTRATOR_METRICS_PORT, checked_redis_url, redis_url
+    from shared.settings import ORCHESTRATOR_METRICS_PORT, redis_url
     from shared.settings import metrics_port as checked_port
 
-    server = redis_url() if url is None else checked_redis_url(url, "--redis")
+    server = redis_url(url)
     if metrics_port is not None:
         os.environ[ORCHESTRATOR_METRICS_PORT] = metrics_port
     checked_port(ORCHESTRATOR_METRICS_PORT)

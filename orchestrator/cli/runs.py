@@ -122,9 +122,9 @@ def rm(names: tuple[str, ...], yes: bool, url: str | None, as_json: bool) -> Non
     from orchestrator.run_names import LATEST
     from orchestrator.run_removal import remove_run
     from shared.errors import UsageError
-    from shared.settings import checked_redis_url, redis_url
+    from shared.settings import redis_url
 
-    server = redis_url() if url is None else checked_redis_url(url, "--redis")
+    server = redis_url(url)
     if not yes and any(Path(name).name == LATEST for name in names):
         raise UsageError(f"{LATEST!r} may be another run by now: name it, or give --yes")
     paths = list(dict.fromkeys(_found(name).path.resolve() for name in names))

@@ -38,10 +38,11 @@ def worker(
     as_json: bool,
 ) -> None:
     """Work for the runs of a Redis server, until stopped."""
-    from shared.settings import REDIS_URL, WORKER_METRICS_PORT, checked_redis_url
+    from shared.redis_address import REDIS_URL
+    from shared.settings import WORKER_METRICS_PORT, redis_url
 
     if url is not None:
-        os.environ[REDIS_URL] = checked_redis_url(url, "--redis")
+        os.environ[REDIS_URL] = redis_url(url) or ""
     if metrics_port is not None:
         os.environ[WORKER_METRICS_PORT] = metrics_port
     options = {"--groups": groups, "--name": name, "--queues": queues, "--lease-s": lease_s}
@@ -65,9 +66,9 @@ def flower(url: str | None, address: str, port: int, as_json: bool) -> None:
     from orchestrator.embedded import check_server
     from orchestrator.flower import BASIC_AUTH, flower_process
     from shared.errors import UsageError
-    from shared.settings import checked_redis_url, redis_url
+    from shared.settings import redis_url
 
-    server = redis_url() if url is None else checked_redis_url(url, "--redis")
+    server = redis_url(url)
     if server is None:
         raise UsageError(
             "which server? give --redis redis://HOST:PORT/DB or set REDIS_URL;"

@@ -147,7 +147,7 @@ def test_a_malformed_redis_url_in_the_environment_is_refused_and_hides_its_passw
 
     answer = command("run", *QUICK)
 
-    assert_refused(answer, "REDIS_URL 'redis://***@localhost:port/0' is no Redis", workplace)
+    assert_refused(answer, "REDIS_URL 'redis://***@localhost:port/0' is not the", workplace)
 
 
 @pytest.mark.parametrize("name", ["csv-quote", "template-attribute", "deep"])

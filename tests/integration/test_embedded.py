@@ -205,7 +205,7 @@ def test_a_server_that_does_not_answer_is_said_so_in_under_3_s() -> None:
 def test_a_wrong_password_is_called_that(server: str) -> None:
     wrong = server.replace(password_of(server), "wrong")
 
-    with pytest.raises(EnvironmentNotReady, match="refuses the password"):
+    with pytest.raises(EnvironmentNotReady, match="refuses the user or password"):
         check_server(f"{wrong}/0")
 
 

@@ -226,7 +226,7 @@ def test_a_malformed_server_address_exits_2_without_a_traceback(tmp_path: Path) 
     ended = worker_command(home=tmp_path, REDIS_URL="http://user:pass@host")
 
     assert ended.returncode == 2
-    assert "is no Redis address" in ended.stderr
+    assert "is not the address of a Redis server" in ended.stderr
     assert "pass@" not in ended.stderr
     assert "Traceback" not in ended.stderr
 

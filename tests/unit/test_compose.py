@@ -188,12 +188,23 @@ def test_workers_can_be_multiplied_and_have_time_to_end_their_calls(
 
 def test_redis_keeps_what_it_is_given(services: dict[str, dict[str, Any]]) -> None:
     command = services["redis"]["command"]
-    settings = dict(zip(command[1::2], command[2::2], strict=True))
+    settings = dict(zip(command[2::2], command[3::2], strict=True))
 
     assert settings["--appendonly"] == "yes"
     assert settings["--appendfsync"] == "everysec"
     assert settings["--maxmemory-policy"] == "noeviction"
     assert any(volume.endswith(":/data") for volume in services["redis"]["volumes"])
+
+
+def test_no_password_stands_in_a_command(services: dict[str, dict[str, Any]]) -> None:
+    """Everyone on the machine can read the commands of its processes."""
+    for service in services.values():
+        assert "PASSWORD" not in str([service.get("command"), service.get("entrypoint")])
+
+    (config,) = services["redis"]["configs"]
+    assert services["redis"]["command"][1] == config["target"]
+    content = YAML(typ="safe").load(COMPOSE)["configs"][config["source"]]
+    assert content["content"].startswith('requirepass "${REDIS_PASSWORD:?')
 
 
 def test_only_those_who_call_the_model_get_its_key(services: dict[str, dict[str, Any]]) -> None:
