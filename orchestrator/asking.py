@@ -21,7 +21,7 @@ from shared.messages import ChatMessage, FailureKind, Sampling
 from shared.settings import openrouter_api_key, openrouter_base_url
 from shared.wire.client import ChatClient
 from shared.wire.faults import outside_runs
-from shared.wire.money import NANO, Bill, bill, ceiling_nusd
+from shared.wire.money import NANO, Bill, bill, ceiling_nusd, cost_usd
 from shared.wire.replies import GENERATED
 from shared.wire.requests import chat_body
 from shared.wire.verdicts import Answer, Billed, Classified, Scope, Verdict
@@ -63,6 +63,8 @@ class _Attempt(NamedTuple):
 
     found: Classified
     due: Bill
+    #: None: not known.
+    cost_usd: float | None
 
 
 def models_for(model: str, **settings: Any) -> Models:
@@ -186,7 +188,7 @@ class Asker:
         due = bill(found, body, self._sampling)
         self._purse.settle(ceiling, due)
         self._tell_settled()
-        return _Attempt(found, due)
+        return _Attempt(found, due, cost_usd(found, self._sampling))
 
     async def _reserve(self, ceiling: int, left_s: float, attempts: Sequence[_Attempt]) -> None:
         """Set the call's money aside, as soon as calls that are out bring enough of theirs back.
@@ -222,7 +224,7 @@ class Asker:
                 lost = [a.due for a in attempts if a.due.billed is Billed.PERHAPS]
                 doubtful = sum(due.estimate_nusd for due in lost if due.cost_nusd is None)
                 self._purse.learn(doubtful, round(repeated * NANO))
-                cost = math.fsum([repeated, *(a.found.cost_usd or 0.0 for a in attempts)])
+                cost = math.fsum([repeated, *(a.cost_usd or 0.0 for a in attempts)])
         return Answered(answer, cost, len(attempts))
 
 
@@ -249,7 +251,7 @@ def _models_for(url: str, settings: str) -> Models:
 
 def _cost_usd(attempts: Sequence[_Attempt]) -> float | None:
     """Of all attempts; None if one is not known."""
-    costs = [attempt.found.cost_usd for attempt in attempts]
+    costs = [attempt.cost_usd for attempt in attempts]
     known = [cost for cost in costs if cost is not None]
     return math.fsum(known) if len(known) == len(costs) else None
 

@@ -22,6 +22,7 @@ DEFAULT_REWARDS_JUDGED = {
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Columns(Knobs):
@@ -102,8 +103,19 @@ class RunConfig(Knobs):
     """Sampling temperature, sent if the model takes one; empty = the provider's default."""
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     """Nucleus sampling, sent if the model takes it; empty = the provider's default."""
-    max_tokens: Annotated[int, Field(ge=16, le=32_000)] = 400
+    max_tokens: Annotated[int, Field(ge=1, le=32_000)] = 400
     """Tokens that a completion may have: always sent, and what a call reserves money for."""
+    stop: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=4)] = ()
+    """Texts at which a completion ends; judges are not sent them."""
+    send_seed: Literal["auto"] | bool = "auto"
+    """Whether completions are asked for with their slot's seed; auto = if the endpoint's list says
+    that the model takes one."""
+    reply_format: Literal["auto", "json_schema", "json_object", "text"] = "auto"
+    """How the models are asked where an answer is to be an object, as a judgement is: by a schema,
+    as some JSON, or in words alone; auto = the best that the endpoint's list says they take."""
+    prices: dict[str, tuple[Dollars, Dollars]] = Field(default_factory=dict)
+    """Dollars per million tokens, in and out, such as prices."gpt-x" = [0.5, 1.5]: for an endpoint
+    that lists no prices, and in place of those that it lists."""
     routing: dict[str, Any] = Field(default_factory=dict)
     """OpenRouter's provider options, such as {order = ["..."], allow_fallbacks = false}."""
     template_latency_s: Annotated[float, Field(ge=0, le=60)] = 0.0
@@ -111,7 +123,7 @@ class RunConfig(Knobs):
 
     judge_models: tuple[str, ...] = ()
     """Models that judge each completion; several = the mean of their scores."""
-    judge_max_tokens: Annotated[int, Field(ge=16, le=8_000)] = 200
+    judge_max_tokens: Annotated[int, Field(ge=1, le=8_000)] = 200
     """Tokens that a judgement may have: a reason and a score."""
     rubric: str = ""
     """File with what the judges look for; empty = the built-in rubric."""

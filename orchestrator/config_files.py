@@ -27,7 +27,7 @@ SEED_NAMES = {
 }
 
 #: Sections of a config.
-TABLES = ("algorithm", "columns", "reward_options")
+TABLES = ("algorithm", "columns", "prices", "reward_options")
 
 
 class Resolved(NamedTuple):
@@ -108,9 +108,7 @@ def _read(file: Path) -> Mapping[str, Any]:
 def _validate(values: Mapping[str, Any], sources: Mapping[str, str]) -> RunConfig:
     nested: dict[str, Any] = {}
     for dotted, value in values.items():
-        *tables, leaf = (
-            dotted.split(".") if not dotted.startswith("reward_options.") else _option(dotted)
-        )
+        *tables, leaf = _path(dotted)
         _refuse_half_characters(dotted, value, sources)
         place = nested
         for table in tables:
@@ -134,6 +132,15 @@ def _refuse_half_characters(dotted: str, value: Any, sources: Mapping[str, str])
         raise UsageError(
             f"{sources.get(dotted, '')!a}: {dotted!a} is not UTF-8; check the terminal's encoding"
         ) from None
+
+
+def _path(dotted: str) -> list[str]:
+    """The tables that a key stands in, and its own name."""
+    table, _, name = dotted.partition(".")
+    if table == "prices" and name:
+        # A model's name may hold dots, and quotes if it was typed as TOML wants it.
+        return [table, name.strip("\"'")]
+    return _option(dotted) if table == "reward_options" and name else dotted.split(".")
 
 
 def _option(dotted: str) -> list[str]:

@@ -44,6 +44,12 @@ class Generator(_Part):
     temperature: float | None = None
     """None = the provider's default."""
     top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    """Texts at which an answer ended."""
+    send_seed: Literal["auto"] | bool = "auto"
+    """Whether each call had a seed; auto = if the endpoint's list said that the model takes one."""
+    reply_format: Literal["auto", "json_schema", "json_object", "text"] = "auto"
+    """How an answer was asked for that is to be an object."""
     routing: dict[str, Any] = Field(default_factory=dict)
     """OpenRouter's provider options."""
 

@@ -1,6 +1,7 @@
 """From config and the endpoint's catalog to how each model is asked, before anything costs."""
 
 import datetime
+import difflib
 from typing import Literal, NamedTuple
 
 from orchestrator.callbacks import find_callback
@@ -9,7 +10,7 @@ from orchestrator.config import RunConfig
 from orchestrator.endpoint import Endpoint, KeyReport
 from orchestrator.extras import require_services
 from shared.errors import UsageError
-from shared.messages import Limits, Sampling
+from shared.messages import Limits, Price, Sampling
 
 #: Days before a model's announced end at which a run is warned.
 EXPIRY_WARNING_DAYS = 14
@@ -48,7 +49,7 @@ def preflight(config: RunConfig) -> Models:
     )
     template = Sampling(latency_s=config.template_latency_s)
     if not config.model and not config.judge_models:
-        return Models(template, (), limits, None, ())
+        return Models(template, (), limits, None, tuple(_stray_prices(config)))
     endpoint = Endpoint()
     catalog = endpoint.catalog()
     key = endpoint.key(catalog)
@@ -64,9 +65,7 @@ def _sampling(
     model = catalog.find(slug)
     if model is None:
         if catalog.models and catalog.dialect == "openrouter":
-            near = catalog.near(slug)
-            hint = f"; did you mean {', '.join(near)}?" if near else ""
-            raise UsageError(f"the endpoint has no model {slug!r}{hint}")
+            raise UsageError(f"the endpoint has no model {slug!r}{_near(catalog, slug)}")
         model = Model(slug)
     judging = purpose == "judge"
     temperature = 0.0 if judging else config.temperature
@@ -78,11 +77,12 @@ def _sampling(
         max_tokens=config.judge_max_tokens if judging else config.max_tokens,
         temperature=temperature if plain or model.takes("temperature") else None,
         top_p=config.top_p if not judging and (plain or model.takes("top_p")) else None,
-        send_seed=not judging and model.takes("seed"),
+        stop=() if judging else config.stop,
+        send_seed=not judging and _sends_seed(config, model),
         reasoning_off=model.reasoning == "optional",
-        reply_format=_reply_format(model),
+        reply_format=_reply_format(config, model),
         routing=config.routing,
-        price=model.price,
+        price=_price(config, slug, model),
         request_timeout_s=config.request_timeout_s,
         slot_timeout_s=config.slot_timeout_s,
         # Failed tries count against the small daily quota of free models.
@@ -90,10 +90,29 @@ def _sampling(
     )
 
 
-def _reply_format(model: Model) -> Literal["json_schema", "json_object", "text"]:
+def _near(catalog: Catalog, slug: str) -> str:
+    near = catalog.near(slug)
+    return f"; did you mean {', '.join(near)}?" if near else ""
+
+
+def _sends_seed(config: RunConfig, model: Model) -> bool:
+    return model.takes("seed") if config.send_seed == "auto" else config.send_seed
+
+
+def _reply_format(config: RunConfig, model: Model) -> Literal["json_schema", "json_object", "text"]:
+    if config.reply_format != "auto":
+        return config.reply_format
     if model.takes("structured_outputs"):
         return "json_schema"
     return "json_object" if model.takes("response_format") else "text"
+
+
+def _price(config: RunConfig, slug: str, model: Model) -> Price | None:
+    """The config's word before the endpoint's list."""
+    if slug not in config.prices:
+        return model.price
+    into, out = config.prices[slug]
+    return Price(prompt_usd=into / 1e6, completion_usd=out / 1e6)
 
 
 def _warnings(config: RunConfig, catalog: Catalog, models: Models) -> list[str]:
@@ -108,21 +127,32 @@ def _warnings(config: RunConfig, catalog: Catalog, models: Models) -> list[str]:
         and any(s.model.endswith(":free") for s in models.all())
     ):
         found.append("free models allow 20 calls a minute and 50 a day: too few for one step")
-    for sampling in models.all():
+    for sampling in {s.model: s for s in models.all()}.values():
         found += _model_warnings(config, catalog, sampling)
+    return found + _stray_prices(config)
+
+
+def _stray_prices(config: RunConfig) -> list[str]:
+    asked = (config.model, *config.judge_models)
+    found = []
+    for name in config.prices:
+        if name not in asked:
+            near = difflib.get_close_matches(name, asked, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            found.append(f"prices names {name!r}, which is not asked here{hint}")
     return found
 
 
 def _model_warnings(config: RunConfig, catalog: Catalog, sampling: Sampling) -> list[str]:
     found = []
-    model = catalog.find(sampling.model) or Model(sampling.model)
-    if sampling.price is None:
-        if config.max_cost_usd is not None:
-            raise UsageError(
-                f"the price of {sampling.model} is unknown, so max_cost_usd ="
-                f" {config.max_cost_usd} could not be kept; choose a model with a price"
-            )
-        found.append(f"the price of {sampling.model} is unknown: its cost is counted as unknown")
+    model = catalog.find(sampling.model)
+    if model is None and catalog.models:
+        found.append(
+            f"{sampling.model} is not in the endpoint's list of models"
+            f"{_near(catalog, sampling.model)}"
+        )
+    model = model or Model(sampling.model)
+    found += _price_warnings(config, model, sampling)
     if model.reasoning == "mandatory":
         found.append(f"{sampling.model} always reasons: hidden tokens count and cost")
     days = _days_until(model.expires) if model.expires else None
@@ -131,6 +161,21 @@ def _model_warnings(config: RunConfig, catalog: Catalog, sampling: Sampling) -> 
     if sampling.model.startswith("~") or sampling.model in {"openrouter/auto", "openrouter/free"}:
         found.append(f"{sampling.model} may change under the run: not for training")
     return found
+
+
+def _price_warnings(config: RunConfig, model: Model, sampling: Sampling) -> list[str]:
+    if sampling.price is None:
+        if config.max_cost_usd is not None:
+            raise UsageError(
+                f"the price of {sampling.model} is unknown, so max_cost_usd ="
+                f" {config.max_cost_usd} could not be kept; choose a model with a price, or give"
+                f' its dollars per million tokens: prices."{sampling.model}" = [IN, OUT] in the'
+                f" config (eval, ab, generate: --price {sampling.model}=IN,OUT)"
+            )
+        return [f"the price of {sampling.model} is unknown: its cost is counted as unknown"]
+    if sampling.model in config.prices and model.price not in {None, sampling.price}:
+        return [f"prices sets the price of {sampling.model}, and the endpoint lists another"]
+    return []
 
 
 def _days_until(date: str) -> int | None:

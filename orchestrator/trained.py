@@ -9,7 +9,7 @@ Importing this loads numpy, pydantic and the standard library; what else a call 
 import asyncio
 import operator
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -215,6 +215,7 @@ class Policy:
         temperature: float | None = None,
         timeout_s: float = TIMEOUT_S,
         max_cost_usd: float | None = None,
+        prices: Mapping[str, tuple[float, float]] | None = None,
     ) -> "Models":
         """How ``generate`` asks a model, checked with its endpoint. Raises as ``generate`` does."""
         from orchestrator.asking import models_for
@@ -230,6 +231,7 @@ class Policy:
             model,
             **settings,
             max_cost_usd=max_cost_usd,
+            prices=prices,
             slot_timeout_s=timeout_s,
             request_timeout_s=min(timeout_s, CALL_TIMEOUT_S),
         )

@@ -56,6 +56,8 @@ class Sampling(Message):
     #: Sent only where the model supports them; None = the provider's default.
     temperature: float | None = None
     top_p: float | None = None
+    #: Texts at which an answer ends.
+    stop: tuple[str, ...] = ()
     #: Whether the slot's seed is sent.
     send_seed: bool = False
     #: Whether reasoning is switched off, where a model has it and does not insist on it.

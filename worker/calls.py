@@ -18,7 +18,7 @@ from shared.messages import FailureKind, Limits, Sampling
 from shared.wire.answers import same_model
 from shared.wire.client import ChatClient
 from shared.wire.faults import BLOCK_FAULTS, BLOCKS_BEFORE_STOP, BREAKER_FAULTS
-from shared.wire.money import NANO, bill, ceiling_nusd, prompt_tokens
+from shared.wire.money import NANO, bill, ceiling_nusd, cost_usd, prompt_tokens
 from shared.wire.verdicts import Answer, Classified, Scope, Verdict
 from shared.wire.waits import backoff_s
 from worker.failures import ProviderFailure
@@ -114,7 +114,7 @@ class Caller:
             if isinstance(outcome, Reply):
                 self._blocks = 0
                 return outcome
-            earlier.append(last.cost_usd)
+            earlier.append(cost_usd(last, ask.sampling))
             await self._stop_if_told(ask, last, left_at)
             if last.verdict is not Verdict.REJECT:
                 await self._wait(ask, last, attempt, deadline - loop.time())
@@ -140,7 +140,7 @@ class Caller:
     ) -> Reply | ProviderFailure | None:
         """How the slot ends with this answer; None = not yet, or not by itself."""
         if found.verdict is Verdict.COMPLETION and found.answer is not None:
-            return await self._reply(ask, found.answer, attempt, earlier)
+            return await self._reply(ask, found, found.answer, attempt, earlier)
         if found.verdict is Verdict.REJECT:
             return ProviderFailure(found.kind, found.message, attempt)
         last = attempt == ask.sampling.max_attempts
@@ -157,9 +157,14 @@ class Caller:
             await self._governor.stop(ask.run, "breaker", f"{tripped}. Last: {found.message}")
 
     async def _reply(
-        self, ask: Ask, answer: Answer, attempt: int, earlier: Sequence[float | None]
+        self,
+        ask: Ask,
+        found: Classified,
+        answer: Answer,
+        attempt: int,
+        earlier: Sequence[float | None],
     ) -> Reply:
-        cost, paid = answer.cost_usd, list(earlier)
+        cost, paid = cost_usd(found, ask.sampling), list(earlier)
         if answer.cache_hit and answer.source_id:
             # An earlier attempt was billed although its answer got lost: now its price is known.
             # The others whose answers got lost were answered from the cache, for nothing.

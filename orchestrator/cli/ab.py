@@ -12,6 +12,7 @@ from orchestrator.cli.asking import (
     refuse_nonsense,
     shown,
 )
+from orchestrator.cli.options import checked_prices
 from orchestrator.cli.run_argument import RunName
 
 
@@ -51,6 +52,7 @@ def ab(
     samples: int,
     rubric: Path | None,
     budget_usd: float | None,
+    prices: tuple[str, ...],
     greedy: bool,
     url: str | None,
     workers: int | None,
@@ -76,6 +78,7 @@ def ab(
         samples=samples,
         how="greedy" if greedy else "sampled",
         budget_usd=budget_usd,
+        prices=checked_prices(prices),
         workers=workers,
     )
     found = duel(a, b, options, judge, rubric)

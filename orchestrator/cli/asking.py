@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 import click
 
-from orchestrator.cli.options import in_a_terminal, shown_path
+from orchestrator.cli.options import in_a_terminal, price_option, shown_path
 
 if TYPE_CHECKING:
     from orchestrator.comparison.asking import Observe
@@ -19,6 +19,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option("--budget", "budget_usd", type=float, metavar="USD", help="Dollars for it all."),
+    price_option,
     click.option(
         "--greedy/--sampled",
         default=True,

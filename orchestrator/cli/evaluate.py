@@ -13,6 +13,7 @@ from orchestrator.cli.asking import (
     refuse_nonsense,
     shown,
 )
+from orchestrator.cli.options import checked_prices
 from orchestrator.cli.run_argument import RunName
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def evaluate(
     policy: Path | None,
     model: str | None,
     budget_usd: float | None,
+    prices: tuple[str, ...],
     greedy: bool,
     url: str | None,
     workers: int | None,
@@ -86,6 +88,7 @@ def evaluate(
         how="greedy" if greedy else "sampled",
         model=model,
         budget_usd=budget_usd,
+        prices=checked_prices(prices),
         workers=workers,
     )
     found = plan(directory, options, baseline, policy)

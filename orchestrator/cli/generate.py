@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from orchestrator.cli.options import in_a_terminal
+from orchestrator.cli.options import checked_prices, in_a_terminal, price_option
 from orchestrator.cli.run_argument import RunName
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Shown(NamedTuple):
     "--timeout", "timeout_s", type=POSITIVE, default=120.0, metavar="S", help="Seconds per answer."
 )
 @click.option("--budget", type=POSITIVE, metavar="USD", help="Dollars that all answers may cost.")
+@price_option
 @click.option(
     "--at-once", type=click.IntRange(1, 1024), default=16, help="Lines in hand at a time."
 )
@@ -103,7 +104,8 @@ def _models(policy: "Policy", options: dict[str, Any]) -> "Models":
     else:
         given = ("max_tokens", "temperature", "timeout_s")
         settings = {key: options[key] for key in given if options[key] is not None}
-        models = policy.models_for(model, max_cost_usd=options["budget"], **settings)
+        prices = checked_prices(options["prices"])
+        models = policy.models_for(model, max_cost_usd=options["budget"], prices=prices, **settings)
     for line in model_lines(models):
         click.echo(line, err=True)
     return models

@@ -1,7 +1,7 @@
 """The flags that describe a run, shared by the commands that plan one or start one."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -97,6 +97,38 @@ def resolve_options(options: Mapping[str, Any]) -> "Resolved":
     environment = [("model", OPENROUTER_MODEL, model)] if model else []
     settings = map(parse_setting, options["settings"])
     return resolve(options["configs"], [*environment, *settings, *flags])
+
+
+def price_option(command: Command) -> Command:
+    """Add ``--price``, for commands that take no config."""
+    return click.option(
+        "--price",
+        "prices",
+        multiple=True,
+        metavar="MODEL=IN,OUT",
+        help="Dollars per million tokens, in the list's place; repeatable.",
+    )(command)
+
+
+def checked_prices(given: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """The prices of ``--price``. Raises UsageError."""
+    from shared.errors import UsageError
+
+    found = {}
+    for text in given:
+        model, _, numbers = text.rpartition("=")
+        try:
+            into, out = map(float, numbers.split(","))
+            good = bool(model) and 0 <= into < float("inf") and 0 <= out < float("inf")
+        except ValueError:
+            good = False
+        if not good:
+            raise UsageError(
+                f"--price {text!r}: write MODEL=IN,OUT in dollars per million tokens, such as"
+                " --price gpt-x=0.5,1.5"
+            )
+        found[model] = (into, out)
+    return found
 
 
 def in_a_terminal() -> bool:

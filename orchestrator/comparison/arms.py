@@ -98,9 +98,18 @@ def comparable_inputs(directory: RunDirectory, file: Path, changes: Mapping[str,
 
     Raises UsageError if the file is no data, or matches none of the run's domains.
     """
-    config = stored_config(directory).model_copy(
-        # Drawn by the policy's own law, whatever training did.
-        update={"heldout": str(file), "duplicate_actions": "keep", "max_cost_usd": None, **changes}
+    stored = stored_config(directory)
+    prices = changes.get("prices", {})
+    assert isinstance(prices, dict)
+    config = stored.model_copy(
+        update={
+            "heldout": str(file),
+            # Drawn by the policy's own law, whatever training did.
+            "duplicate_actions": "keep",
+            "max_cost_usd": None,
+            **changes,
+            "prices": {**stored.prices, **prices},
+        }
     )
     inputs = prepare(config)
     if not inputs.heldout:

@@ -7,6 +7,7 @@ a gain over a bad start is not a gain over no prompt engineering at all.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from orchestrator import data
@@ -47,12 +48,19 @@ class Options(NamedTuple):
     model: str | None = None
     budget_usd: float | None = None
     workers: int | None = None
+    #: Beside the runs' own: dollars per million tokens, in and out.
+    prices: Mapping[str, tuple[float, float]] = MappingProxyType({})
 
     def changes(self) -> dict[str, object]:
         """To a run's config."""
         given = {"model": self.model, "workers": self.workers}
         kept = {key: value for key, value in given.items() if value is not None}
-        return {**kept, "eval_samples": self.samples, "max_cost_usd": self.budget_usd}
+        return {
+            **kept,
+            "eval_samples": self.samples,
+            "max_cost_usd": self.budget_usd,
+            "prices": dict(self.prices),
+        }
 
 
 class Plan(NamedTuple):

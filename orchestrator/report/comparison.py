@@ -158,7 +158,7 @@ def _cost_lines(models: Models, left: Remaining, cap: float | None) -> Iterator[
     if not models.all() and ceiling == 0:
         return
     if expected is None or ceiling is None:
-        yield "  estimate cost unknown: a price is missing in the endpoint's list"
+        yield "  estimate cost unknown: a price stands neither in the endpoint's list nor in prices"
         return
     yield (
         f"  estimate ${digits(expected)} expected, ${digits(ceiling)} at most (every reply at"

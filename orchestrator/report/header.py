@@ -64,7 +64,7 @@ def cost_lines(inputs: Inputs, models: Models) -> Iterator[str]:
     judged = f" + {plan.judgements:,} judgements" if plan.judgements else ""
     yield f"  estimate {plan.generations:,} generations{judged}"
     if plan.expected_usd is None or plan.ceiling_usd is None or plan.step_ceiling_usd is None:
-        yield "           cost unknown: a price is missing in the endpoint's list"
+        yield "           cost unknown: a price stands neither in the endpoint's list nor in prices"
         return
     yield (
         f"           expected ${digits(plan.expected_usd)}   ceiling ${digits(plan.ceiling_usd)}"

@@ -43,6 +43,21 @@ def ceiling_nusd(body: bytes, sampling: Sampling) -> int:
     return cost_nusd(sampling.price, prompt_tokens(body), sampling.max_tokens)
 
 
+def cost_usd(found: Classified, sampling: Sampling) -> float | None:
+    """What a call cost, in USD; None where that is not known.
+
+    As the endpoint names it. One of the OpenAI API never does: its own count of tokens is the bill,
+    at the price that it or the config lists. OpenRouter's bill may differ from its list.
+    """
+    answer, price = found.answer, sampling.price
+    if found.cost_usd is not None or answer is None or price is None:
+        return found.cost_usd
+    prompt, completion = answer.prompt_tokens, answer.completion_tokens
+    if sampling.dialect == "openrouter" or prompt is None or completion is None:
+        return None
+    return cost_nusd(price, prompt, completion) / NANO
+
+
 def bill(found: Classified, body: bytes, sampling: Sampling) -> Bill:
     """What an attempt cost, or may have cost."""
     answer = found.answer

@@ -45,6 +45,8 @@ def chat_body(
         body["temperature"] = sampling.temperature
     if sampling.top_p is not None:
         body["top_p"] = sampling.top_p
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
     if sampling.send_seed and seed is not None:
         body["seed"] = seed & _SEED_BITS
     wanted = schema if sampling.reply_format != "text" else None

@@ -222,8 +222,8 @@ def test_several_judges_are_all_asked_and_their_mean_counts(empty_url: str, run_
 
     assert (found.scores, found.again) == ((0.4, 0.9), ())
     assert found.mean == pytest.approx(0.65)
-    # Neither answer named its cost.
-    assert found.cost_usd is None
+    # Neither answer named its cost, but both their tokens: 30 and 10, at the price.
+    assert found.cost_usd == pytest.approx(2 * (30 * 100e-9 + 10 * 300e-9))
 
 
 def test_one_judge_without_a_score_leaves_no_mean_of_the_others(

@@ -204,9 +204,48 @@ def test_a_budget_is_refused_where_it_could_not_be_kept(standin: Running, which:
     said = refused(UsageError, f"stand-in/price-{which}", max_cost_usd=0.5)
 
     assert f"the price of stand-in/price-{which} is unknown" in said
-    assert "choose a model with a price" in said
+    assert f'prices."stand-in/price-{which}" = [IN, OUT]' in said
     with pytest.raises(UsageError, match="could not be kept"):
         checked(MODEL, f"stand-in/price-{which}", max_cost_usd=0.5)
+
+
+def test_a_price_of_the_config_makes_a_budget_possible_and_replaces_a_listed_one(
+    standin: Running,
+) -> None:
+    missing = "stand-in/price-missing"
+    found = checked(missing, MODEL, max_cost_usd=0.5, prices={missing: (2, 8), MODEL: (1, 3)})
+
+    assert found.generator.price == Price(prompt_usd=2e-6, completion_usd=8e-6)
+    assert found.judges[0].price == Price(prompt_usd=1e-6, completion_usd=3e-6)
+    assert found.warnings == (f"prices sets the price of {MODEL}, and the endpoint lists another",)
+
+
+def test_a_price_of_a_model_that_is_not_asked_is_told(standin: Running) -> None:
+    (said,) = checked(MODEL, prices={MODEL[:-1]: (1, 3)}).warnings
+    assert said == f"prices names {MODEL[:-1]!r}, which is not asked here; did you mean {MODEL!r}?"
+    assert "not asked here" in checked("", prices={"gpt-x": (1, 3)}).warnings[0]
+
+
+def test_the_knobs_decide_before_the_list_does(standin: Running) -> None:
+    asked = checked(MODEL, MODEL, stop=("END",), send_seed=False, reply_format="json_object")
+
+    generator, (judge,) = asked.generator, asked.judges
+    assert (generator.stop, judge.stop) == (("END",), ())
+    assert (generator.send_seed, judge.send_seed) == (False, False)
+    assert (generator.reply_format, judge.reply_format) == ("json_object", "json_object")
+
+
+def test_a_plain_endpoint_is_sent_what_the_knobs_say(plain: Plain) -> None:
+    asked = checked(PLAIN_MODEL, send_seed=True, reply_format="json_schema", max_tokens=1)
+
+    assert (asked.generator.send_seed, asked.generator.reply_format) == (True, "json_schema")
+    assert asked.generator.max_tokens == 1
+
+
+def test_a_model_that_a_plain_list_lacks_is_told(plain: Plain) -> None:
+    said = "\n".join(checked("qwen2.gguf").warnings)
+
+    assert "qwen2.gguf is not in the endpoint's list of models; did you mean qwen.gguf?" in said
 
 
 def test_prices_as_numbers_are_prices_and_a_budget_can_be_kept(standin: Running) -> None:

@@ -1,5 +1,6 @@
 """What a run may cost before it starts: a ceiling that is one, and no price that is guessed."""
 
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,9 @@ from orchestrator.config import RunConfig
 from orchestrator.inputs import prepare
 from orchestrator.preflight import Models
 from shared.messages import Limits, Price, Sampling
+from shared.wire.answers import classify
+from shared.wire.money import cost_usd
+from shared.wire.verdicts import Classified
 
 CHEAP = Price(prompt_usd=1e-07, completion_usd=3e-07)
 DEAR = Price(prompt_usd=1e-06, completion_usd=3e-06, request_usd=0.001)
@@ -50,6 +54,23 @@ def test_the_ceiling_covers_max_tokens_of_every_answer_and_the_fee_of_every_requ
 
     assert found.ceiling_usd is not None
     assert found.ceiling_usd > found.generations * (1000 * 3e-06 + 0.001)
+
+
+def told(cost: float | None, tokens: int | None) -> Classified:
+    usage = {"prompt_tokens": tokens, "completion_tokens": tokens, "cost": cost}
+    choice = {"finish_reason": "stop", "message": {"content": "words"}}
+    return classify(200, {}, json.dumps({"choices": [choice], "usage": usage}).encode(), 0)
+
+
+def test_a_cost_is_the_endpoints_word_or_its_tokens_at_the_price() -> None:
+    plain = asking(DEAR).model_copy(update={"dialect": "openai"})
+
+    assert cost_usd(told(0.5, 100), plain) == 0.5
+    assert cost_usd(told(None, 100), plain) == pytest.approx(100e-6 + 300e-6 + 0.001)
+    assert cost_usd(told(None, None), plain) is None
+    assert cost_usd(told(None, 100), plain.model_copy(update={"price": None})) is None
+    # OpenRouter keeps books, which may say something else.
+    assert cost_usd(told(None, 100), asking(DEAR)) is None
 
 
 def test_it_scales_with_the_steps() -> None:
