@@ -116,7 +116,7 @@ class Asker:
         return self._purse.spent
 
     async def ask(self, messages: Sequence[ChatMessage], seed: int | None = None) -> Answered:
-        """The model's answer, asked for as JSON with a text and its quality.
+        """The model's answer to the messages, in the format that ``sampling`` says.
 
         Raises NoAnswer without one, EnvironmentNotReady where a person must do something first: the
         key was refused, or the credit is used up.
@@ -128,7 +128,7 @@ class Asker:
             rollout=f"{TRACE}/{uuid.uuid4()}",
             run=TRACE,
             seed=seed,
-            schema=GENERATED,
+            schema=GENERATED if self._sampling.self_report else None,
             openrouter=self._sampling.dialect == "openrouter",
         )
         async with self._permits:

@@ -93,6 +93,9 @@ class RunConfig(Knobs):
     """Related features that a prompt asks for (f)."""
     base_prompt: str = "Generate a high-quality explanation."
     """Instruction that opens every prompt."""
+    self_report: bool | None = None
+    """Whether the model is asked for its own estimate of the quality, in a JSON object with the
+    text; empty = where the reward or a metric is the built-in quality, which reads it."""
     algorithm: Algorithm = Natural()
     """The update: solver = "natural" or "clipped", and the solver's own knobs."""
 
@@ -256,6 +259,12 @@ class RunConfig(Knobs):
         if set(names) <= set(defaults):
             return {name: defaults[name] for name in names}
         return dict.fromkeys(names, 1.0)
+
+    def asks_self_report(self) -> bool:
+        """Whether prompts ask for the model's own estimate; the template engine has none."""
+        if self.self_report is None:
+            return "quality" in {*self.rewards(), *self.eval_metrics} and bool(self.model)
+        return self.self_report
 
     def _defaults(self) -> dict[str, float]:
         judged = self.judge_models and "judge" not in self.eval_metrics

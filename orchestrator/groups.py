@@ -8,7 +8,7 @@ from orchestrator import policy
 from orchestrator.inputs import Inputs, Purpose
 from orchestrator.ledger import GroupJob, SlotResult
 from orchestrator.preflight import Models
-from orchestrator.prompts import slot_prompt
+from orchestrator.prompts import slot_prompt, system_message
 from orchestrator.rollouts import PLAIN, Example, Group, Params, Rollout, Weights
 from orchestrator.space import Space
 from shared.messages import GenerateJob, ScoreJob
@@ -153,10 +153,9 @@ def _job(inputs: Inputs, models: Models, group: Group, run: str, purpose: Purpos
                 group.example,
                 domain,
                 rollout.action,
-                config.base_prompt,
+                system_message(config),
                 rollout.slot,
                 sampling_seed(config.seed, group.step, group.id, rollout.slot),
-                as_json=models.generator.provider == "openrouter",
             )
             for rollout in group.rollouts
         ),

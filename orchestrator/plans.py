@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, computed_field
 
-from orchestrator.prompts import Prompt, asking_json
+from orchestrator.prompts import Prompt
 from shared.messages import Message
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ class Plan(Message):
     #: None: greedy, and none was given.
     seed: int | None
     policy_version: int
+    #: Whether the messages ask for {"generated": text, "quality": 0 to 1}, not for the text alone.
+    self_report: bool
     #: The messages, and the filled template that the template engine answers.
     prompt: Prompt = Field(exclude=True, repr=False)
 
@@ -73,8 +75,8 @@ async def answered(asker: "Asker", plan: Plan) -> Reply:
     from shared.wire.replies import generated_and_quality
 
     started = time.monotonic()
-    found = await asker.ask(asking_json(plan.prompt.messages), plan.seed)
-    written = generated_and_quality(found.answer.text, wanted_structured=True)
+    found = await asker.ask(plan.prompt.messages, plan.seed)
+    written = generated_and_quality(found.answer.text, plan.self_report)
     return Reply(
         text=written.text,
         quality=written.quality,

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from orchestrator import policy
 from orchestrator.domains import Domain
-from orchestrator.prompts import Gap, outline
+from orchestrator.prompts import Gap, outline, with_self_report
 from orchestrator.rollouts import Action, Params
 from orchestrator.space import Space
 from orchestrator.strict_json import parse
@@ -124,13 +124,26 @@ class PolicyDocument(_Part):
     seed: int
     """Of the run."""
     base_prompt: str
-    """The system message of every prompt."""
+    """The system message of every prompt, byte for byte as in training."""
+    self_report: bool
+    """Whether it asks for a JSON object {"generated": text, "quality": 0 to 1} in place of the
+    text alone."""
     concepts_per_prompt: Annotated[int, Field(ge=1)]
     features_per_prompt: Annotated[int, Field(ge=0)]
     deployed: Literal["greedy"]
     generator: Generator | None = None
     """None = the template engine, or a file of the first format."""
     domains: Annotated[tuple[DomainPolicy, ...], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_how_models_were_asked(cls, values: Any) -> Any:
+        """Files without ``self_report``: every model was asked for one, beside the base prompt."""
+        if not isinstance(values, Mapping) or "self_report" in values:
+            return values
+        asked, base = values.get("generator") is not None, values.get("base_prompt")
+        system = with_self_report(base) if asked and isinstance(base, str) else base
+        return {**values, "base_prompt": system, "self_report": asked}
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

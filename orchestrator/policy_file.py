@@ -13,6 +13,7 @@ from orchestrator.policy_document import (
     trained,
     validated,
 )
+from orchestrator.prompts import system_message
 from orchestrator.rollouts import Params, Weights
 from orchestrator.strict_json import parse
 from orchestrator.text_files import read_text
@@ -28,7 +29,8 @@ def policy_document(inputs: Inputs, weights: Weights) -> dict[str, Any]:
         format=FORMAT,
         policy_version=weights.version,
         seed=config.seed,
-        base_prompt=config.base_prompt,
+        base_prompt=system_message(config),
+        self_report=config.asks_self_report(),
         concepts_per_prompt=config.concepts_per_prompt,
         features_per_prompt=config.features_per_prompt,
         deployed="greedy",

@@ -80,6 +80,7 @@ def _sampling(
         stop=() if judging else config.stop,
         send_seed=not judging and _sends_seed(config, model),
         reasoning_off=model.reasoning == "optional",
+        self_report=not judging and config.asks_self_report(),
         reply_format=_reply_format(config, model),
         routing=config.routing,
         price=_price(config, slug, model),

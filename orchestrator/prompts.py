@@ -4,15 +4,17 @@ What users and data write is put in as it stands; nothing here formats it.
 """
 
 import re
-from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.domains import Domain
 from orchestrator.matching import topic
 from orchestrator.rollouts import PLAIN, Action, Example
 from orchestrator.wording import listed
 from shared.messages import ChatMessage, SlotPrompt
+
+if TYPE_CHECKING:
+    from orchestrator.config import RunConfig
 
 #: The seed's.
 DEFAULT_BASE_PROMPT = "Generate a high-quality explanation."
@@ -94,22 +96,22 @@ def slot_prompt(
     base_prompt: str,
     slot: int,
     seed: int,
-    as_json: bool = False,
 ) -> SlotPrompt:
-    """The prompt of one slot, ready to travel; ``seed`` is the sampling seed.
-
-    ``as_json`` asks for the text together with the writer's own estimate of its quality.
-    """
+    """The prompt of one slot, ready to travel; ``seed`` is the sampling seed."""
     messages, draft = build(example, domain, action, base_prompt)
-    asked = asking_json(messages) if as_json else messages
-    return SlotPrompt(slot=slot, messages=asked, draft=draft, seed=seed)
+    return SlotPrompt(slot=slot, messages=messages, draft=draft, seed=seed)
 
 
-def asking_json(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]:
-    """The messages of ``build``, asking for the text with the writer's own estimate of it."""
-    system, *others = messages
-    content = f"{system.content}\n\n{REPLY_AS_JSON}"
-    return system.model_copy(update={"content": content}), *others
+def system_message(config: "RunConfig") -> str:
+    """The system message of every prompt of a run, in training, evaluation and use."""
+    if config.asks_self_report():
+        return with_self_report(config.base_prompt)
+    return config.base_prompt
+
+
+def with_self_report(base_prompt: str) -> str:
+    """A base prompt that asks for the text together with the writer's own estimate of it."""
+    return f"{base_prompt}\n\n{REPLY_AS_JSON}"
 
 
 def _asked_for(domain: Domain, action: Action) -> tuple[list[str], list[str]]:

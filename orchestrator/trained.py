@@ -138,6 +138,7 @@ class Policy:
             log_prob=float(log_prob),
             seed=seed,
             policy_version=self.document.policy_version,
+            self_report=self.document.self_report,
             prompt=build(Example("", text), content, action, self.document.base_prompt),
         )
 
@@ -153,7 +154,7 @@ class Policy:
         temperature: float | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> Reply:
-        """Plan, and have a model of OpenRouter answer: as in training, with its own quality.
+        """Plan, and have a model of OpenRouter answer: the bytes are those of training.
 
         ``model`` is a slug; None is the template engine, which fills the plan's template, free.
         What is None besides is as the policy was trained. The key comes from OPENROUTER_API_KEY,
@@ -225,6 +226,7 @@ class Policy:
         if trained and trained.model != model:
             # Who hosts one model does not host another.
             del settings["routing"]
+        settings["self_report"] = self.document.self_report
         given = {"max_tokens": max_tokens, "temperature": temperature}
         settings |= {key: value for key, value in given.items() if value is not None}
         return models_for(

@@ -62,6 +62,8 @@ class Sampling(Message):
     send_seed: bool = False
     #: Whether reasoning is switched off, where a model has it and does not insist on it.
     reasoning_off: bool = False
+    #: Whether the answer is asked for as an object: the text, and the model's own estimate of it.
+    self_report: bool = False
     #: How a structured answer is asked for: the best that the model supports.
     reply_format: Literal["json_schema", "json_object", "text"] = "text"
     #: OpenRouter's ``provider`` routing options, as they are.

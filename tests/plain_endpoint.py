@@ -41,10 +41,27 @@ class _Handler(BaseHTTPRequestHandler):
         words = f"Answer {len(self.server.asked)} says what superposition is, by an example. " * 3
         said = {"generated": words, "quality": 0.7, "reason": "Clear.", "score": 7}
         content = json.dumps({**said, "verdict": "first"})
+        if body.get("stream"):
+            self._stream(content)
+            return
         choice = {"index": 0, "message": {"role": "assistant", "content": content}}
         usage = {"prompt_tokens": 40, "completion_tokens": 60, "total_tokens": 100}
         answer = {"id": "chatcmpl-1", "object": "chat.completion", "model": MODEL, "usage": usage}
         self._send(200, answer | {"choices": [choice | {"finish_reason": "stop"}]})
+
+    def _stream(self, content: str) -> None:
+        """Seven characters an event."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        parts = [content[at : at + 7] for at in range(0, len(content), 7)]
+        for part, end in [*((part, None) for part in parts), ("", "stop")]:
+            choice = {"index": 0, "delta": {"content": part}, "finish_reason": end}
+            event = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [choice]}
+            self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
+        self.wfile.write(b"data: [DONE]\n\n")
+        self.close_connection = True
 
     def _send(self, status: int, found: Any) -> None:
         self.server.paths.append(f"{self.command} {self.path}")

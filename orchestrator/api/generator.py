@@ -167,6 +167,8 @@ def _config(
     values = {
         "model": openrouter_model() if model is None else model,
         "base_prompt": base_prompt,
+        # Every output has a place for the model's own estimate.
+        "self_report": True,
         "seed": seed,
         "concepts_per_prompt": 2 if concepts is None else concepts,
         "features_per_prompt": features,

@@ -105,21 +105,22 @@ def model_lines(models: Models) -> Iterator[str]:
             "      <- a real one: --model"
         )
     else:
-        yield f"  model    {_asked(models.generator)}"
+        writer = models.generator
+        yield f"  model    {_asked(writer, writer.reply_format if writer.self_report else 'text')}"
     for judge in models.judges:
-        yield f"  judge    {_asked(judge)}"
+        yield f"  judge    {_asked(judge, judge.reply_format)}"
     for warning in models.warnings:
         yield f"  warning  {warning}"
 
 
-def _asked(sampling: Sampling) -> str:
+def _asked(sampling: Sampling, reply_format: str) -> str:
     price = sampling.price
     cost = (
         f"${price.prompt_usd * 1e6:.2f} in, ${price.completion_usd * 1e6:.2f} out per 1M tokens"
         if price
         else "price unknown"
     )
-    return f"{sampling.model} ({cost}; answers as {sampling.reply_format})"
+    return f"{sampling.model} ({cost}; answers as {reply_format})"
 
 
 def _unmatched(inputs: Inputs) -> str:

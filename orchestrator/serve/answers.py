@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from orchestrator.serve.errors import Reply, error_reply
+from orchestrator.serve.self_reports import text_alone
 
 #: Bytes that a whole answer may have.
 LARGEST_ANSWER = 64 * 2**20
@@ -36,15 +37,24 @@ def passed_on(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return kept
 
 
-def judged(status: int, headers: Mapping[str, str], body: bytes, secret: str | None) -> Reply:
-    """The reply to a caller; ``secret`` does not stand in it even if the endpoint quotes it."""
+def judged(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    secret: str | None,
+    self_report: bool = False,
+) -> Reply:
+    """The reply to a caller; ``secret`` does not stand in it even if the endpoint quotes it.
+
+    ``self_report``: the texts are taken out of the objects that the model was asked for.
+    """
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
         found = None
     fields = found if isinstance(found, dict) else {}
     if 200 <= status < 300 and _has_choices(fields):
-        return Reply(status, headers, body)
+        return Reply(status, headers, text_alone(body) if self_report else body)
     kept = {name: text for name, text in headers.items() if name.lower() not in _OF_THE_BODY}
     error = fields.get("error")
     if isinstance(error, str):

@@ -131,7 +131,13 @@ class Chat(Handler):
         given = self.request.headers
         authorization = self.desk.keys.onward(given.get("Authorization"))
         headers = sent_on(given.get_all(), authorization)
-        return Call(headers, outgoing.body, outgoing.stream, self.desk.keys.endpoint)
+        return Call(
+            headers,
+            outgoing.body,
+            outgoing.stream,
+            outgoing.self_report,
+            self.desk.keys.endpoint,
+        )
 
     def _leave(self) -> None:
         if self._inside:

@@ -10,7 +10,9 @@ from orchestrator.plans import Plan
 from orchestrator.serve.errors import Refused
 from orchestrator.serve.requests import (
     Unfit,
+    asks_format,
     encoded,
+    has_system,
     names_ours,
     parsed,
     question,
@@ -29,6 +31,8 @@ class Outgoing(NamedTuple):
     body: bytes
     #: Whether the answer is asked for as server-sent events.
     stream: bool
+    #: Whether the model is asked for an object around its text.
+    self_report: bool
     #: What the caller is told of it, fit for headers.
     told: Mapping[str, str]
     #: The same in few words, for the access line.
@@ -67,15 +71,20 @@ class Planner:
                 raise Unfit("asked")
             text = question(fields, self._follow_ups)
             plan = self._plan(text, fields.get("seed"))
+            self_report = plan.self_report and not has_system(fields)
+            if self_report and asks_format(fields):
+                raise Unfit("response-format")
         except Unfit as unfit:
             sent = encoded(fields) if ours else body
             told = {HEADER: f"passthrough; reason={unfit}"}
-            return Outgoing(sent, fields.get("stream") is True, told, f"passthrough: {unfit}")
+            stream = fields.get("stream") is True
+            return Outgoing(sent, stream, False, told, f"passthrough: {unfit}")
         system, user = plan.messages
         planned = with_instructions(fields, system["content"], user["content"][len(text) :])
         sent = encoded(planned)
         note = f"plan: {quote(plan.domain, safe=' ')}"
-        return Outgoing(sent, fields.get("stream") is True, self._told(plan), note)
+        stream = fields.get("stream") is True
+        return Outgoing(sent, stream, self_report, self._told(plan), note)
 
     def _own_model(self) -> str:
         if not self._model:

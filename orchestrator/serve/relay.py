@@ -9,6 +9,7 @@ import httpcore
 
 from orchestrator.serve.answers import LARGEST_ANSWER, judged, passed_on, without
 from orchestrator.serve.errors import Refused, Reply, in_form
+from orchestrator.serve.self_reports import TextEvents
 from orchestrator.serve.upstream import Upstream
 
 Headers = list[tuple[bytes, bytes]]
@@ -30,6 +31,8 @@ class Call(NamedTuple):
     body: bytes
     #: Whether the answer is asked for as server-sent events.
     stream: bool
+    #: Whether the prompt asks for an object around the text, which the caller must not see.
+    self_report: bool
     #: The server's own key; it must not come back in an error.
     secret: str | None
 
@@ -80,22 +83,26 @@ async def relay(call: Call, upstream: Upstream, caller: Caller, timeout_s: float
             if call.stream and response.status == 200 and _is_event_stream(response.headers):
                 deadline.reschedule(None)
                 await caller.begin(200, passed_on(response.headers))
-                await _relay_parts(response, caller, call.secret)
+                await _relay_parts(response, caller, call)
                 return
             body = await _whole(response)
     except (TimeoutError, httpcore.TimeoutException) as error:
         raise _failed(error, timeout_s) from None
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError) as error:
         raise _failed(error, timeout_s) from None
-    caller.answer(judged(response.status, passed_on(response.headers), body, call.secret))
+    headers = passed_on(response.headers)
+    caller.answer(judged(response.status, headers, body, call.secret, call.self_report))
 
 
-async def _relay_parts(response: httpcore.Response, caller: Caller, secret: str | None) -> None:
+async def _relay_parts(response: httpcore.Response, caller: Caller, call: Call) -> None:
     tail = b"\n\n"
+    texts = TextEvents() if call.self_report else None
     try:
         async for part in response.aiter_stream():
             tail = (tail + part)[-4:]
-            await caller.part(without(secret, part))
+            await caller.part(without(call.secret, texts.add(part) if texts else part))
+        if texts:
+            await caller.part(without(call.secret, texts.end()))
     except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
         if not tail.endswith(_ENDS_OF_EVENTS):
             # An event that began cannot be taken back, and nothing after it would be read.

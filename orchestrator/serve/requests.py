@@ -88,9 +88,20 @@ def with_instructions(fields: Fields, system: str, added: str) -> Fields:
         content += added
     else:
         content = [*content[:-1], {**content[-1], "text": content[-1]["text"] + added}]
-    if not _has(before, *_SYSTEM):
+    if not has_system(fields):
         before = [{"role": "system", "content": system}, *before]
     return {**fields, "messages": [*before, {**last, "content": content}]}
+
+
+def has_system(fields: Fields) -> bool:
+    """Whether the caller gives instructions of its own, which ours must not push aside."""
+    return _has(fields["messages"], *_SYSTEM)
+
+
+def asks_format(fields: Fields) -> bool:
+    """Whether the caller wants the answer in a format of its own."""
+    wanted = fields.get("response_format")
+    return wanted is not None and wanted != {"type": "text"}
 
 
 def _has(messages: Sequence[Fields], *roles: str) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator import Policy, Reply
 from orchestrator.asking import Asker, NoAnswer
+from orchestrator.config import RunConfig
 from orchestrator.standin import DEFAULT_KEY, Running, Settings, running
 from shared.errors import ConceptGrpoError, EnvironmentNotReady, RunFailed, UsageError
 from tests.calling import order
@@ -22,7 +23,8 @@ TEXT = "Explain how qubits differ from bits"
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
-    return Policy.load(policy_file(tmp_path_factory.mktemp("policy")))
+    config = RunConfig(seed=3, self_report=True)
+    return Policy.load(policy_file(tmp_path_factory.mktemp("policy"), config))
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,8 @@ from tests.trained_policies import policy_file
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
-    return Policy.load(policy_file(tmp_path_factory.mktemp("policy"), RunConfig(model=MODEL)))
+    config = RunConfig(model=MODEL, self_report=False)
+    return Policy.load(policy_file(tmp_path_factory.mktemp("policy"), config))
 
 
 @contextmanager

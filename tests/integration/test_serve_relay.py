@@ -38,7 +38,8 @@ ANSWERS = sends(response(json.dumps(COMPLETION).encode(), head="Set-Cookie: a=b\
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
-    return Policy.load(policy_file(tmp_path_factory.mktemp("policy"), RunConfig(model=MODEL)))
+    config = RunConfig(model=MODEL, self_report=False)
+    return Policy.load(policy_file(tmp_path_factory.mktemp("policy"), config))
 
 
 def streams(*parts: bytes, end: bytes = b"0\r\n\r\n", hang_up: bool = False) -> Behave:

@@ -44,7 +44,7 @@ def test_a_question_gets_the_very_messages_of_its_plan(policy: Policy) -> None:
     found = sent(policy)
 
     assert messages(found) == plan.messages
-    assert "JSON" not in str(plan.messages)
+    assert ("JSON" in plan.messages[0]["content"]) is plan.self_report is True
     assert found.told["X-Concept-Grpo"] == "plan"
     assert found.told["X-Concept-Grpo-Domain"] == "quantum computing"
     assert found.told["X-Concept-Grpo-Concepts"] == ", ".join(plan.concepts)

@@ -3,7 +3,7 @@
 import time
 
 from shared.keys import slot_field
-from shared.messages import Completion, GenerateJob, SlotPrompt
+from shared.messages import Completion, GenerateJob, Sampling, SlotPrompt
 from shared.wire.replies import GENERATED, generated_and_quality
 from shared.wire.requests import chat_body
 from worker.calls import Ask, Caller, Reply, Role
@@ -31,7 +31,7 @@ class OpenRouterProvider:
             rollout=call,
             run=job.run,
             seed=prompt.seed if job.sampling.send_seed else None,
-            schema=GENERATED,
+            schema=GENERATED if job.sampling.self_report else None,
             openrouter=job.sampling.dialect == "openrouter",
         )
         role: Role = "eval" if job.purpose == "eval" else "generate"
@@ -41,20 +41,20 @@ class OpenRouterProvider:
             if isinstance(outcome, ProviderFailure):
                 return held.commit({field: outcome.of_slot(prompt.slot)})
             seconds = time.monotonic() - started
-            completion = _completion(prompt.slot, job.sampling.model, outcome, seconds)
+            completion = _completion(prompt.slot, job.sampling, outcome, seconds)
             return held.commit({field: completion})
 
         await self._caller.ask(Ask(call, role, body, job.sampling, job.limits, held), keep)
 
 
-def _completion(slot: int, asked: str, reply: Reply, seconds: float) -> Completion:
+def _completion(slot: int, sampling: Sampling, reply: Reply, seconds: float) -> Completion:
     answer = reply.answer
-    text, quality = generated_and_quality(answer.text, wanted_structured=True)
+    text, quality = generated_and_quality(answer.text, sampling.self_report)
     return Completion(
         slot=slot,
         text=text,
         quality=quality,
-        model=answer.model or asked,
+        model=answer.model or sampling.model,
         provider=answer.provider or "unknown",
         finish_reason=answer.finish_reason,
         native_finish_reason=answer.native_finish_reason,

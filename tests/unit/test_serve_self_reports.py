@@ -1,0 +1,123 @@
+"""The text alone, out of the object that a prompt asked for."""
+
+import json
+
+import pytest
+
+from orchestrator.serve.self_reports import TextEvents, text_alone
+
+TEXT = 'Qubits "superpose".\n\\(\\psi\\) and \U0001f600 é'
+OBJECTS = [
+    json.dumps({"generated": TEXT, "quality": 0.8}),
+    json.dumps({"generated": TEXT, "quality": 0.8}, ensure_ascii=False),
+    json.dumps({"quality": 0.8, "generated": TEXT}),
+    "```json\n" + json.dumps({"generated": TEXT, "quality": 1}, indent=2) + "\n```",
+    "Here it is: " + json.dumps({"generated": TEXT, "quality": 1}),
+]
+
+
+def event(content: str | None, finish: str | None = None, index: int = 0) -> bytes:
+    delta = {"role": "assistant"} if content is None else {"content": content}
+    choice = {"index": index, "delta": delta, "finish_reason": finish}
+    return f"data: {json.dumps({'id': 'x', 'choices': [choice]})}\n\n".encode()
+
+
+def contents(stream: bytes, index: int = 0) -> list[str]:
+    found = []
+    for data in stream.decode().split("\n\n"):
+        if data.startswith("data: {"):
+            (choice,) = json.loads(data.removeprefix("data: "))["choices"]
+            if choice["index"] == index:
+                found.append(choice["delta"].get("content", ""))
+    return found
+
+
+def through(*parts: bytes) -> bytes:
+    events = TextEvents()
+    return b"".join([*map(events.add, parts), events.end()])
+
+
+def streamed(written: str, size: int, finish: str | None = "stop") -> bytes:
+    parts = [written[at : at + size] for at in range(0, len(written), size)]
+    return b"".join(map(event, parts)) + event("", finish) + b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize("written", OBJECTS)
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_stream_holds_the_text_alone(written: str, size: int) -> None:
+    assert "".join(contents(through(streamed(written, size)))) == TEXT
+
+
+def test_a_text_is_passed_on_as_it_grows() -> None:
+    events = TextEvents()
+
+    first = events.add(event('{"generated": "Qubits super'))
+    second = events.add(event('pose.\\n", "qual'))
+    last = events.add(event('ity": 0.5}', "stop"))
+
+    assert [contents(part) for part in (first, second, last)] == [
+        ["Qubits super"],
+        ["pose.\n"],
+        [""],
+    ]
+
+
+@pytest.mark.parametrize("written", ["Plain words {with} braces", "", "{", '{"other": 1}'])
+def test_what_holds_no_such_object_stays(written: str) -> None:
+    assert "".join(contents(through(streamed(written, 2)))) == written
+
+
+def test_a_model_that_writes_no_object_is_passed_on_as_it_writes_before_long() -> None:
+    events, words = TextEvents(), "Words without an object. " * 20
+
+    first = events.add(event(words))
+
+    assert contents(first) == [words]
+    assert contents(events.add(event(" More.", "stop"))) == [" More."]
+
+
+def test_a_text_that_was_cut_ends_where_it_was_cut() -> None:
+    assert "".join(contents(through(streamed('{"generated": "Qubits sup', 4, "length")))) == (
+        "Qubits sup"
+    )
+
+
+def test_a_stream_that_never_says_that_a_text_has_ended_loses_none_of_it() -> None:
+    written = json.dumps({"quality": 1, "generated": TEXT})
+    stream = event(written) + b"data: [DONE]\n\n"
+
+    assert "".join(contents(through(stream))) == TEXT
+    assert through(stream).endswith(b"data: [DONE]\n\n")
+
+
+def test_parts_of_events_wait_for_their_ends_and_whatever_else_comes_stays() -> None:
+    whole = b": comment\n\n" + streamed(OBJECTS[0], 5) + b"data: no json\r\n\r\nrest"
+
+    assert through(*(whole[at : at + 1] for at in range(len(whole)))) == through(whole)
+    assert through(whole).startswith(b": comment\n\n")
+    assert through(whole).endswith(b"data: [DONE]\n\ndata: no json\r\n\r\nrest")
+
+
+def test_several_texts_in_one_stream_do_not_mix() -> None:
+    stream = b"".join([
+        event('{"generated": "one', index=0),
+        event('{"generated": "two', index=1),
+        event(' more", "quality": 1}', "stop", index=1),
+        event('", "quality": 1}', "stop", index=0),
+    ])  # fmt: skip
+
+    found = through(stream)
+
+    assert ("".join(contents(found, 0)), "".join(contents(found, 1))) == ("one", "two more")
+
+
+def test_a_whole_answer_holds_the_text_alone_and_all_else() -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": OBJECTS[0]}, "x": 1}
+    refusal = {"index": 1, "message": {"role": "assistant", "content": None, "refusal": "no"}}
+    body = json.dumps({"id": "x", "choices": [choice, refusal], "usage": {"total_tokens": 3}})
+
+    found = json.loads(text_alone(body.encode()))
+
+    assert found["choices"][0]["message"]["content"] == TEXT
+    assert found["choices"][1] == refusal
+    assert (found["id"], found["usage"]) == ("x", {"total_tokens": 3})
