@@ -38,7 +38,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append(body)
-        words = f"Answer {len(self.server.asked)} says what superposition is, by an example. " * 3
+        number = len(self.server.asked)
+        words = f"Answer {number} says what superposition is, by an example. " * (2 + number % 3)
         said = {"generated": words, "quality": 0.7, "reason": "Clear.", "score": 7}
         content = json.dumps({**said, "verdict": "first"})
         if body.get("stream"):
