@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from orchestrator.algorithm import AdvantageKnobs
-from orchestrator.rollouts import FloatArray, Group
+from orchestrator.rollouts import ROUNDING, FloatArray, Group
 
 #: Added to the spread: keeps the advantages of a nearly constant group small.
 EPSILON = 1e-4
@@ -55,8 +55,8 @@ def count_signals(groups: Sequence[Group]) -> SignalCounts:
 
 
 def has_spread(rewards_G: FloatArray) -> bool:
-    """Whether rewards differ, compared exactly: the float std of equal numbers may not be 0."""
-    return bool(np.any(rewards_G != rewards_G[:1]))
+    """Whether rewards differ by more than ``ROUNDING``."""
+    return bool(np.ptp(rewards_G) > ROUNDING)
 
 
 def winsorized(rewards_G: FloatArray, mads: float | None) -> FloatArray:

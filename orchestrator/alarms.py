@@ -1,4 +1,4 @@
-"""What should make a person look: signs that the policy games its reward. Each is told once.
+"""What should make a person look: a reward that teaches nothing, or is gamed. Each is told once.
 
 - ``overfit``: the training reward rises while the held-out reward falls from its best. The fall
   counts when its paired interval excludes 0, at a confidence shared out over the evaluations that
@@ -7,6 +7,7 @@
   growth where the ``length`` reward asks for a length by itself.
 - ``one_concept``: for ``PERSISTS`` steps one concept is in nearly every prompt of a domain while
   the places beside it are open.
+- ``no_difference``: the first ``FIRST_REWARDS`` rewards of a domain differ within no prompt.
 
 Pure; rebuilt after a resume from the rows of ``metrics.jsonl`` and the kept evaluations.
 """
@@ -17,11 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from orchestrator import policy
+from orchestrator.advantages import has_spread
 from orchestrator.evaluation import Evaluation
 from orchestrator.inputs import Inputs
 from orchestrator.intervals import CONFIDENCE
 from orchestrator.paired import compare
-from orchestrator.rollouts import Group
+from orchestrator.rollouts import ROUNDING, Group
 
 #: Steps whose mean is a level, at the start and now.
 WINDOW = 3
@@ -29,6 +31,10 @@ LENGTH_GROWTH = 1.5
 #: Inclusion probability of a concept that takes all, and of the next where places are taken too.
 TAKES_ALL, TAKEN_TOO = 0.95, 0.75
 PERSISTS = 3
+#: Rewards that must have shown a difference.
+FIRST_REWARDS = 32
+#: What is told of each domain by itself, else of the run.
+OF_DOMAINS = ("one_concept", "no_difference")
 #: The key of a step's mean completion length in words.
 LENGTH = "completion_words"
 
@@ -39,6 +45,27 @@ class Alarm(NamedTuple):
     step: int
     kind: str
     words: str
+
+
+class _Seen(NamedTuple):
+    """The first rewards of a domain."""
+
+    rewards: int = 0
+    low: float = float("inf")
+    high: float = float("-inf")
+    #: Whether those of a prompt differed.
+    differ: bool = False
+
+    def after(self, group: Group) -> "_Seen":
+        rewards_G = group.rewards()
+        if not len(rewards_G):
+            return self
+        return _Seen(
+            self.rewards + len(rewards_G),
+            min(self.low, float(rewards_G.min())),
+            max(self.high, float(rewards_G.max())),
+            self.differ or has_spread(rewards_G),
+        )
 
 
 class Alarms:
@@ -56,6 +83,9 @@ class Alarms:
         self._words = [float(row[LENGTH]) for row in steps if row.get(LENGTH) is not None]
         self._evaluations = list(evaluations)
         self._lonely: dict[str, int] = {}
+        #: Empty after a resume, whose first rewards were looked at before it.
+        self._unseen = set() if steps else set(inputs.domains)
+        self._seen: dict[str, _Seen] = {}
         self.told = [
             Alarm(row["step"], row["alarm"], row["words"]) for row in rows if "alarm" in row
         ]
@@ -67,7 +97,11 @@ class Alarms:
         self._rewards[step] = float(metrics["reward"] or 0.0)
         if (words := metrics.get(LENGTH)) is not None:
             self._words.append(float(words))
-        found = [self._length(step), *self._one_concept(step, groups)]
+        found = [
+            *self._no_difference(step, groups),
+            self._length(step),
+            *self._one_concept(step, groups),
+        ]
         return self._new(found)
 
     def evaluated(self, evaluation: Evaluation) -> list[Alarm]:
@@ -119,6 +153,33 @@ class Alarms:
             f" {now:.0f} words): look whether the reward pays for length",
         )
 
+    def _no_difference(self, step: int, groups: Sequence[Group]) -> list[Alarm]:
+        for group in groups:
+            if group.domain in self._unseen:
+                seen = self._seen.get(group.domain, _Seen())
+                self._seen[group.domain] = seen.after(group)
+        looked = {
+            name for name in self._unseen if self._seen.get(name, _Seen()).rewards >= FIRST_REWARDS
+        }
+        self._unseen -= looked
+        flat = [
+            name for name in self._inputs.domains if name in looked and not self._seen[name].differ
+        ]
+        return [Alarm(step, "no_difference", self._flat_words(name)) for name in flat]
+
+    def _flat_words(self, name: str) -> str:
+        seen = self._seen[name]
+        told = f"every one of {seen.rewards} rewards was {seen.high:.3f}"
+        if seen.high - seen.low > ROUNDING:
+            told = (
+                f"within each prompt all rewards were equal ({seen.rewards} rewards from"
+                f" {seen.low:.3f} to {seen.high:.3f})"
+            )
+        return (
+            f"{name}: {told}: nothing can be learnt from rewards that do not differ; look at the"
+            " reward functions and at some completions"
+        )
+
     def _one_concept(self, step: int, groups: Sequence[Group]) -> list[Alarm]:
         found = []
         newest = {group.domain: group for group in groups}
@@ -139,4 +200,4 @@ class Alarms:
 
 def _subject(alarm: Alarm) -> str:
     """What may be told of once: each domain by itself, else the run."""
-    return alarm.words.partition(":")[0] if alarm.kind == "one_concept" else ""
+    return alarm.words.partition(":")[0] if alarm.kind in OF_DOMAINS else ""

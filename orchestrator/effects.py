@@ -28,7 +28,7 @@ import numpy as np
 
 from orchestrator import policy
 from orchestrator.intervals import CONFIDENCE, Interval
-from orchestrator.rollouts import Action, FloatArray, Group, Rollout
+from orchestrator.rollouts import ROUNDING, Action, FloatArray, Group, Rollout
 from orchestrator.space import Space
 
 RIDGES_L = np.logspace(-2, 3, 51)
@@ -134,7 +134,8 @@ def _centred(values_R: FloatArray, group_R: "np.typing.NDArray[np.int64]") -> Fl
     sums = np.zeros((len(sizes), *values_R.shape[1:]))
     np.add.at(sums, group_R, values_R)
     means = sums / sizes.reshape(-1, *[1] * (values_R.ndim - 1))
-    return np.asarray(values_R - means[group_R])
+    above_R = values_R - means[group_R]
+    return np.where(np.abs(above_R) > ROUNDING, above_R, 0.0)
 
 
 def _fit(
@@ -239,7 +240,11 @@ def _discoveries(
     tested: Sequence[tuple[tuple[int, int], float, float]], counts: Mapping[tuple[int, int], int]
 ) -> tuple[Pair, ...]:
     normal = NormalDist()
-    p_value = {pair: 2 * normal.cdf(-abs(value) / error) for pair, value, error in tested}
+    # Without any noise an effect is either nothing or beyond doubt.
+    p_value = {
+        pair: 2 * normal.cdf(-abs(value) / error) if error > 0 else float(value == 0)
+        for pair, value, error in tested
+    }
     ranked = sorted(p_value.values())
     passed = [p for i, p in enumerate(ranked, 1) if p <= FALSE_DISCOVERIES * i / len(ranked)]
     reach = normal.inv_cdf((1 + CONFIDENCE) / 2)

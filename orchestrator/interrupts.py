@@ -22,6 +22,8 @@ class Interrupts:
         self.exit_code = 0
         #: Whether a second one came: nothing is to be waited for.
         self.twice = False
+        #: Whether the first one only asks.
+        self._waits = True
 
     @property
     def came(self) -> bool:
@@ -39,9 +41,26 @@ class Interrupts:
             for each, handler in before.items():
                 signal.signal(each, handler)
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Inside, the first signal raises Interrupted: for work whose loss costs nothing.
+
+        Raises Interrupted at the start if a signal has come already.
+        """
+        with self.watched():
+            if self.came:
+                raise Interrupted(self.exit_code)
+            self._waits = False
+            try:
+                yield
+            finally:
+                self._waits = True
+
     def _note(self, number: int, _: FrameType | None) -> None:
         if not self.exit_code:
             self.exit_code = 128 + number
+            if not self._waits:
+                raise Interrupted(self.exit_code)
             return
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_IGN)

@@ -176,8 +176,10 @@ def overlap(weighted_R: FloatArray, h_R: FloatArray) -> Overlap:
     total = float(weighted_R.sum())
     if total == 0:
         return Overlap(len(h_R), 0.0, 0.0, 1.0)
-    ess = total**2 / float(weighted_R @ weighted_R)
-    return Overlap(len(h_R), ess, total / float(h_R.sum()), float(weighted_R.max()) / total)
+    # Shares first: the square of a tiny weight is 0.
+    share_R = weighted_R / total
+    ess = 1 / float(share_R @ share_R)
+    return Overlap(len(h_R), ess, total / float(h_R.sum()), float(share_R.max()))
 
 
 def _scored(groups: Sequence[Group], target: Target, space: Space, offset: int) -> _Scored:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.intervals import CONFIDENCE, Interval
-from orchestrator.rollouts import Action, FloatArray, Group
+from orchestrator.rollouts import ROUNDING, Action, FloatArray, Group
 from shared.messages import FailureKind
 
 #: Effects on the reward for which the needed rollouts are said.
@@ -69,7 +69,7 @@ def judge_report(groups: Sequence[Group]) -> dict[str, Any] | None:
     return {
         "judgements": asked,
         "pairs": len(again),
-        "noise_std": math.sqrt(float(np.mean(np.diff(again) ** 2)) / 2) if measured else None,
+        "noise_std": _spread(float(np.mean(np.diff(again) ** 2)) / 2) if measured else None,
         "reliability": _icc(again) if measured else None,
         "reliability_within_prompts": _within_prompts(groups, again) if measured else None,
         "agreement": _icc(np.array([scores[:2] for scores in several], dtype=np.float64))
@@ -88,7 +88,7 @@ def _within_prompts(groups: Sequence[Group], again_P2: FloatArray) -> float | No
         if first:
             squares += float(np.var(first)) * len(first)
             freedom += len(first) - 1
-    if not squares:
+    if not _spread(squares):
         return None
     noise = float(np.mean(np.diff(again_P2) ** 2)) / 2
     return max(0.0, 1 - noise * freedom / squares)
@@ -112,7 +112,7 @@ def length_correlation(groups: Sequence[Group]) -> dict[str, float] | None:
         return None
     both_R2 = np.concatenate(rows)
     spread = np.sqrt((both_R2**2).sum(axis=0))
-    if spread.min() <= 0:
+    if spread.min() <= ROUNDING:
         return None
     value = float(both_R2[:, 0] @ both_R2[:, 1] / spread.prod())
     return _fisher(value, freedom - 2)._asdict()
@@ -141,7 +141,13 @@ def _repeated_actions(groups: Sequence[Group]) -> dict[str, float] | None:
         for values in same.values():
             squares += float(np.var(values)) * len(values)
             freedom += len(values) - 1
-    return {"noise_std": math.sqrt(squares / freedom)} if freedom >= ENOUGH else None
+    return {"noise_std": _spread(squares / freedom)} if freedom >= ENOUGH else None
+
+
+def _spread(variance: float) -> float:
+    """The root; 0 where equal numbers differ by rounding alone."""
+    std = math.sqrt(variance)
+    return std if std > ROUNDING else 0.0
 
 
 def _icc(scores_P2: FloatArray) -> dict[str, float]:
@@ -149,7 +155,7 @@ def _icc(scores_P2: FloatArray) -> dict[str, float]:
     between = 2 * float(scores_P2.mean(axis=1).var(ddof=1))
     within = float(np.mean(np.diff(scores_P2) ** 2)) / 2
     total = between + within
-    value = (between - within) / total if total > 0 else 0.0
+    value = (between - within) / total if _spread(total) else 0.0
     return _fisher(value, len(scores_P2) - 1.5)._asdict()
 
 

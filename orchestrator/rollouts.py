@@ -17,6 +17,9 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
+#: Rewards of [0, 1] that are no further apart are equal: a sum of parts rounds at 1e-16.
+ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Example:

@@ -112,13 +112,40 @@ def play(
                     )
             spent = spending(machine.dispatcher.redis, directory.name)
             found = summary(inputs, outcome, spent, time.monotonic() - began)
-            found["instrument"] = instrument(directory, inputs)
+            _save(directory, found)
+        found["instrument"] = _explained(directory, inputs, interrupts)
         directory.append_lines(
             "metrics.jsonl", [{"step": outcome.steps, **instrument_metrics(found["instrument"])}]
         )
-        directory.write_json("run.json", {"orchestrator": version("concept-grpo"), **found})
+        _save(directory, found)
     forget_engine(state)
     return found
+
+
+def _save(directory: RunDirectory, found: Mapping[str, Any]) -> None:
+    directory.write_json("run.json", {"orchestrator": version("concept-grpo"), **found})
+
+
+def _explained(
+    directory: RunDirectory, inputs: Inputs, interrupts: Interrupts
+) -> dict[str, Any] | None:
+    """How far the reward can be trusted; None, and a line that says so, if that fails.
+
+    The result is saved: whatever goes wrong here costs neither the run nor its exit code.
+    """
+    why = "interrupted"
+    with contextlib.suppress(Interrupted), interrupts.at_once():
+        try:
+            return instrument(directory, inputs)
+        except Exception as error:
+            why = str(error) or type(error).__name__
+    again = f"try: orchestrator explain {directory.name}"
+    print(
+        f"warning: the run is saved, but its reward could not be examined: {why}; {again}",
+        file=sys.stderr,
+        flush=True,
+    )
+    return None
 
 
 def _trained(doing: run.Run, stopped: Callable[[Spending], None]) -> run.Outcome:

@@ -39,15 +39,13 @@ def explanation(stored: StoredRun) -> dict[str, Any]:
     }
 
 
-def instrument(directory: RunDirectory, inputs: Inputs) -> dict[str, Any] | None:
-    """How far the reward of a run can be trusted; None if its rollouts cannot be read back.
+def instrument(directory: RunDirectory, inputs: Inputs) -> dict[str, Any]:
+    """How far the reward of a run can be trusted.
 
-    A long run is judged by its newest rollouts: a million of them would fill the memory.
+    A long run is judged by its newest rollouts: a million of them would fill the memory. Raises
+    UsageError if they cannot be read back.
     """
-    try:
-        batches = stored_batches(directory, inputs, NEWEST_BYTES)
-    except UsageError:
-        return None
+    batches = stored_batches(directory, inputs, NEWEST_BYTES)
     groups = [group for batch in batches for group in batch.groups]
     return _instrument(inputs, groups, _by_domain(inputs, groups))
 

@@ -138,7 +138,7 @@ def _families(space: Space) -> list[int]:
 
 def _alone(statistics: Statistics, before: Kept | None, space: Space) -> Belief | None:
     """The belief in parts alone; its ridges follow the rewards from update to update."""
-    if not statistics.b.any():
+    if not statistics.b.any() or statistics.c < np.finfo(np.float64).tiny:
         return None
     if before and statistics.N >= FEW_REWARDS:
         return _believed(statistics, before.ridges, ROUNDS, space, NEAR)

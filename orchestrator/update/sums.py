@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from orchestrator import policy
-from orchestrator.advantages import winsorized
+from orchestrator.advantages import has_spread, winsorized
 from orchestrator.algorithm import Natural
 from orchestrator.rollouts import FloatArray, Group, IntArray
 from orchestrator.space import Space
@@ -94,7 +94,7 @@ def _rewards(groups: Sequence[Group], knobs: Natural) -> FloatArray:
     each = []
     for group in groups:
         rewards_G = winsorized(group.rewards(), knobs.winsorize_mad)
-        # Against the first reward first: equal rewards then give an exact 0.
-        above_G = rewards_G - rewards_G[0]
+        # A regression has no scale of its own: rounding would be learnt from like any difference.
+        above_G = rewards_G - rewards_G[0] if has_spread(rewards_G) else np.zeros(len(rewards_G))
         each.append(above_G - above_G.mean())
     return np.concatenate(each)

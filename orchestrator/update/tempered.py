@@ -85,6 +85,7 @@ def _sharpness(
     widest = max(float(np.ptp(part)) for part in parts if part.size)
     if widest == 0:
         return 0.0
-    shares_d = explored_d / explored_d.sum()
+    # A policy that is certain of everything explores nothing: then the spread alone is the limit.
+    shares_d = explored_d / max(float(explored_d.sum()), np.finfo(np.float64).tiny)
     temperature = temperature_scale * math.sqrt(float(shares_d @ belief.variance))
     return 1 / max(temperature, widest / MAX_SPREAD)

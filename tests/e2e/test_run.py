@@ -190,3 +190,47 @@ def test_a_run_on_a_given_server_uses_the_workers_there_and_keeps_its_password_t
     files = [path for path in (workplace / "runs").rglob("*") if path.is_file()]
     assert len(files) > 8
     assert [path for path in files if password.encode() in path.read_bytes()] == []
+
+
+UNEXPLAINED = '''
+from orchestrator import Callback
+
+def nothing_right_yet(completion: str) -> float:
+    return 0.0
+
+class Damage(Callback):
+    """Leaves nothing to explain a run by."""
+
+    def on_train_end(self, state, control):
+        path = state.directory / "policies.jsonl"
+        path.rename(path.with_suffix(".kept"))
+'''
+
+
+def test_a_run_without_one_right_answer_ends_well_and_so_does_one_that_cannot_be_explained(
+    workplace: Path,
+) -> None:
+    # Given a reward that never varies, and a file that is missing when the run is explained.
+    (workplace / "mine.py").write_text(UNEXPLAINED, encoding="utf-8")
+    mine = ('--set=reward_funcs=["mine:nothing_right_yet"]', '--set=callbacks=["mine:Damage"]')
+
+    ended = orchestrator("run", *SMALL, *mine, cwd=workplace)
+
+    # Then the result is there, the cause is told, and how to try again.
+    run = only_run(workplace)
+    assert ended.code == 0, ended.err
+    assert "Traceback" not in ended.err
+    assert "rewards was 0.000: nothing can be learnt" in ended.out
+    assert "the run is saved, but its reward could not be examined" in ended.err
+    assert f"try: orchestrator explain {run.name}" in ended.err
+    kept = json.loads((run / "run.json").read_text("utf-8"))
+    assert kept["heldout"]["verdict"] == "NO EVIDENCE"
+    assert {alarm["kind"] for alarm in kept["alarms"]} == {"no_difference"}
+
+    # And with the file the same run is explained, reported and resumed, also without its result
+    # as versions left it in which explaining came first.
+    (run / "policies.kept").rename(run / "policies.jsonl")
+    (run / "run.json").unlink()
+    for command in (("explain",), ("report",), ("run", "--resume")):
+        again = orchestrator(*command, run.name, cwd=workplace)
+        assert again.code == 0, again.err

@@ -9,7 +9,8 @@ from orchestrator.alarms import Alarm, Alarms
 from orchestrator.config import RunConfig
 from orchestrator.evaluation import Evaluation, Kind
 from orchestrator.inputs import Inputs, prepare
-from orchestrator.rollouts import Example, Group, Params
+from orchestrator.rollouts import Action, Example, Group, Params, Rollout
+from shared.messages import Reward
 
 PROMPTS = 12
 DOMAIN = "quantum computing"
@@ -122,3 +123,66 @@ def test_a_resumed_run_remembers_levels_and_what_was_told(inputs: Inputs) -> Non
 
 def trained_on(alarms: Alarms, words: float) -> list[Alarm]:
     return [alarm for step in (4, 5, 6) for alarm in alarms.stepped(step, metrics(0.5, words), ())]
+
+
+def rewarded(name: str, *rewards: float, domain: str = DOMAIN) -> Group:
+    """A group whose slots were paid so."""
+    action = Action((0, 1), 0, ())
+    rollouts = tuple(
+        Rollout(i, action, 0.0, reward=Reward(slot=i, value=value, parts={}, feedback=""))
+        for i, value in enumerate(rewards)
+    )
+    acted = Params(np.zeros(5), np.zeros(5), np.zeros(0))
+    return Group(name, 1, Example(name, "text"), domain, 1, acted, rollouts)
+
+
+def no_difference(alarms: Alarms, step: int, *groups: Group) -> list[str]:
+    told = alarms.stepped(step, metrics(), groups)
+    return [alarm.words for alarm in told if alarm.kind == "no_difference"]
+
+
+@pytest.mark.parametrize(("value", "words"), [(0.0, "0.000"), (1.0, "1.000"), (0.1, "0.100")])
+def test_rewards_that_are_all_the_same_are_told_as_soon_as_they_are_many(
+    inputs: Inputs, value: float, words: str
+) -> None:
+    alarms = Alarms(inputs)
+
+    assert no_difference(alarms, 1, *(rewarded(f"e{i}", *[value] * 8) for i in range(3))) == []
+    (told,) = no_difference(alarms, 2, *(rewarded(f"e{i}", *[value] * 8) for i in range(3)))
+    assert f"{DOMAIN}: every one of 48 rewards was {words}" in told
+    assert no_difference(alarms, 3, *(rewarded(f"e{i}", *[value] * 8) for i in range(9))) == []
+
+
+def test_rewards_that_differ_between_prompts_alone_are_told_as_such(inputs: Inputs) -> None:
+    groups = [rewarded(f"e{i}", *[float(i % 2)] * 8) for i in range(6)]
+
+    (told,) = no_difference(Alarms(inputs), 1, *groups)
+
+    assert "within each prompt all rewards were equal (48 rewards from 0.000 to 1.000)" in told
+
+
+def test_rounding_is_no_difference(inputs: Inputs) -> None:
+    groups = [rewarded(f"e{i}", 0.3, 0.1 + 0.2, *[0.3] * 6) for i in range(6)]
+
+    (told,) = no_difference(Alarms(inputs), 1, *groups)
+
+    assert "every one of 48 rewards was 0.300" in told
+
+
+def test_one_difference_is_enough_and_each_domain_is_looked_at_by_itself(inputs: Inputs) -> None:
+    other = next(name for name in inputs.domains if name != DOMAIN)
+    groups = [rewarded(f"e{i}", *[0.0] * 8) for i in range(6)]
+    differ = [rewarded("e9", *[0.0] * 7, 1.0, domain=other)]
+    more = [rewarded(f"f{i}", *[0.0] * 8, domain=other) for i in range(6)]
+
+    (told,) = no_difference(Alarms(inputs), 1, *groups, *differ, *more)
+
+    assert told.startswith(DOMAIN)
+
+
+def test_a_run_that_goes_on_does_not_take_what_it_has_learnt_for_no_difference(
+    inputs: Inputs,
+) -> None:
+    alarms = Alarms(inputs, rows=[{"step": 1, "reward": 0.4}])
+
+    assert no_difference(alarms, 2, *(rewarded(f"e{i}", *[1.0] * 8) for i in range(9))) == []

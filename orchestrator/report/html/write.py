@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrator.interrupts import Interrupted, Interrupts
 from orchestrator.report.html.collect import collect
 from orchestrator.report.html.comparison import comparison_page, refuse_unlike
 from orchestrator.report.html.facts import Facts
@@ -45,7 +46,7 @@ def try_report(directory: RunDirectory, stopped: str | None = None) -> str | Non
     """
     why = "interrupted"
     # Whatever goes wrong here, the run has its result and its exit code.
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(Interrupted), Interrupts().at_once():
         try:
             write_report(directory, stopped=stopped)
         except Exception as error:
