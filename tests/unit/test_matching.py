@@ -1,11 +1,13 @@
 """Which domain a text belongs to, and its topic."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domains import Domain, builtin
-from orchestrator.matching import match, match_all, topic
+from orchestrator.matching import match, match_all, says, topic
 from orchestrator.rollouts import Example
 from orchestrator.templates import Template
 from shared.errors import UsageError
@@ -22,7 +24,7 @@ COOKING = domain("cooking", "salt", "open fire", aliases=("cuisine",))
 
 
 def found(text: str, *domains: Domain) -> str | None:
-    matched = match(text, None, domains or (COOKING,)).domain
+    matched = match(text, None, domains or (COOKING,), rule="words").domain
     return matched.name if matched else None
 
 
@@ -68,7 +70,10 @@ def test_word_boundaries_follow_unicode(concept: str, text: str, matches: bool) 
 
 
 def test_names_count_three_times_and_long_phrases_more() -> None:
-    scores = [match(text, None, [COOKING]).score for text in ("salt, salt", "open fire", "cuisine")]
+    scores = [
+        match(text, None, [COOKING], rule="words").score
+        for text in ("salt, salt", "open fire", "cuisine")
+    ]
     assert scores == [1, 2, 3]
 
 
@@ -98,8 +103,16 @@ def test_an_unknown_named_domain_is_an_error_with_its_line() -> None:
         match_all(examples, [COOKING])
 
 
+def test_a_single_domain_needs_no_word() -> None:
+    assert match("Who won the match?", None, [COOKING]) == (COOKING, 0, ())
+    assert match("Why salt?", None, [COOKING]) == (COOKING, 1, ())
+    with pytest.raises(UsageError, match="is not one of this run's"):
+        match("Why salt?", "baking", [COOKING])
+
+
 def test_no_match_is_none() -> None:
     assert match("Who won the match?", None, builtin()) == (None, 0, ())
+    assert match("Who won the match?", None, [COOKING], rule="words") == (None, 0, ())
     assert match("salt", None, []) == (None, 0, ())
 
 
@@ -110,6 +123,74 @@ def test_the_topic_is_the_longest_phrase_in_the_domain_s_spelling() -> None:
     assert topic("anything", COOKING) == "cooking"
 
 
+LANGUAGES = {
+    "Korean": (
+        domain("양자컴퓨팅", "중첩", "얽힘", "빛"),
+        ["양자컴퓨팅을 설명해줘", "양자컴퓨팅은 무엇인가요?", "중첩이 뭐야", "빛의 속도", "AI로 얽힘을"],
+        ["왜 중요한가", "빛나는 별", "비양자컴퓨팅", "컴퓨팅"],
+    ),
+    "Thai": (
+        domain("กฎหมายภาษี", "รายได้", "หักลดหย่อน"),
+        ["อธิบายกฎหมายภาษีให้มือใหม่", "รายได้คืออะไร", "วิธีหักลดหย่อนภาษี"],
+        ["อธิบายกฎหมาย", "รายไดโนเสาร์"],
+    ),
+    "Arabic": (
+        domain("الضرائب", "خصم", "برمجة", "ألعاب"),
+        ["ما هي الضرائب؟", "تكلم عن موضوع للضرائب", "والضرائب مهمة", "ضَرَائِب", "بالخصم", "البرمجه"],
+        ["ما هو الطقس", "الضر", "مخصم"],
+    ),
+    "Hebrew": (domain("מיסים", "הכנסה", "ניכוי"), ["מהם המיסים", "ולמיסים", "בהכנסה"], ["מים"]),
+    "Hindi": (
+        domain("वित्त", "कर", "आय"),
+        ["कर क्या है", "वित्त समझाइए"],
+        ["कृपया मदद करें", "मुझे क्या करना चाहिए"],
+    ),
+    "Turkish": (
+        domain("vergi hukuku", "gelir", "indirim"),
+        ["Vergi hukukunu açıkla", "vergi hukukunun amacı", "gelirin tanımı", "İNDİRİM nedir"],
+        ["geliştirme nedir", "hukuk nedir"],
+    ),
+    "German": (
+        domain("Steuerrecht", "Einkommen", "Abzug"),
+        ["Erkläre die Steuerrechtsreform", "Grundlagen des Steuerrechts", "Einkommensteuer", "Abzüge: der Abzug"],
+        ["Erkläre das Strafrecht", "Steuer"],
+    ),
+    "Russian": (domain("налог", "доход"), ["налоги", "о доходах"], ["наложение"]),
+    "Japanese": (domain("税法", "所得"), ["税法とは何ですか", "AIと所得"], ["税金の法律"]),
+    "English": (
+        domain("visual art", "class", "import"),
+        ["an art class"],
+        ["artificial visuals", "classical music", "statements"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_words_are_found_in_every_script_and_parts_of_words_are_not(language: str) -> None:
+    ours, said, not_said = LANGUAGES[language]
+    domains = (domain("zzz", "zzzz", "zzzzz"), ours)
+
+    assert {text: found(text, *domains) for text in said} == dict.fromkeys(said, ours.name)
+    assert {text: found(text, *domains) for text in not_said} == dict.fromkeys(not_said)
+
+
+def test_a_whole_word_counts_before_the_beginning_of_another() -> None:
+    trade, news = domain("trade", "import", "duty"), domain("news", "headline", "press")
+
+    assert found("important headlines", trade, news) == "news"
+    assert not says("important notice", trade)
+    assert says("headlines", news)
+
+
 @given(st.text())
 def test_any_text_can_be_matched(text: str) -> None:
     match(text, None, builtin())
+
+
+@pytest.mark.parametrize(
+    "text", ["كلولو" * 20_000, "ווכש" * 25_000, "e\u0301" * 50_000, "가" * 99_999]
+)
+def test_the_longest_texts_are_matched_in_a_moment(text: str) -> None:
+    started = time.process_time()
+    match(text, None, [each for each, _, _ in LANGUAGES.values()])
+    assert time.process_time() - started < 5

@@ -5,18 +5,14 @@ import unicodedata
 from functools import lru_cache
 from itertools import chain
 
-# Scripts written without spaces (CJK, kana, Thai, Lao, Myanmar, Khmer): every letter is a word.
-_SPACELESS = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u312f"
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
-)
-# Python's \w leaves out combining marks, which would cut Hindi or decomposed French into pieces.
-_MARKS = "".join(c for c in map(chr, range(0x10000)) if unicodedata.category(c)[0] == "M")
-_LETTER = rf"[^\W_{_SPACELESS}]"
+from shared.scripts import MARKS, SPACELESS
+
+# Scripts written without spaces: every letter is a word.
+_LETTER = rf"[^\W_{SPACELESS}]"
 # Possessive throughout: linear time on any input.
 _WORD = re.compile(
-    rf"(?![\W_])[{_SPACELESS}][{_MARKS}]*+"
-    rf"|{_LETTER}++(?:(?:[{_MARKS}]++|'(?={_LETTER})){_LETTER}*+)*+"
+    rf"(?![\W_])[{SPACELESS}][{MARKS}]*+"
+    rf"|{_LETTER}++(?:(?:[{MARKS}]++|'(?={_LETTER})){_LETTER}*+)*+"
 )
 # The same where there are no other letters and no marks, in a tenth of the time: what is neither
 # letter, digit nor apostrophe becomes a space, and where an apostrophe stands is looked at.
