@@ -8,6 +8,7 @@
 - ``one_concept``: for ``PERSISTS`` steps one concept is in nearly every prompt of a domain while
   the places beside it are open.
 - ``no_difference``: the first ``FIRST_REWARDS`` rewards of a domain differ within no prompt.
+- ``unmatched``: more than a tenth of the prompts match no domain, and were left out.
 
 Pure; rebuilt after a resume from the rows of ``metrics.jsonl`` and the kept evaluations.
 """
@@ -98,6 +99,7 @@ class Alarms:
         if (words := metrics.get(LENGTH)) is not None:
             self._words.append(float(words))
         found = [
+            self._unmatched(step),
             *self._no_difference(step, groups),
             self._length(step),
             *self._one_concept(step, groups),
@@ -115,6 +117,10 @@ class Alarms:
         new = [a for a in found if a is not None and (a.kind, _subject(a)) not in told]
         self.told += new
         return new
+
+    def _unmatched(self, step: int) -> Alarm | None:
+        words = self._inputs.left_out
+        return Alarm(step, "unmatched", f"{words}; they trained nothing") if words else None
 
     def _overfit(self, now: Evaluation) -> Alarm | None:
         earlier = [e for e in self._evaluations if e.reward is not None and e.step < now.step]

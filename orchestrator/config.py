@@ -59,6 +59,9 @@ class RunConfig(Knobs):
     """What the data calls our fields, such as columns.text = "question"."""
     domains: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_DOMAINS
     """Domains: names of built-in ones, or .toml or .json files."""
+    match: Literal["words", "always"] | None = None
+    """How a prompt that names no domain finds its own: by the words that it says, or always the
+    one domain that there is; empty = always where there is one, words where there are several."""
 
     max_steps: PositiveInt = 20
     """Updates of the policy; ignored when num_epochs is given."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from orchestrator import data
 from orchestrator.config import Columns
 from orchestrator.domains import Domain
-from orchestrator.matching import match
+from orchestrator.matching import Rule, check_rule, left_out, match, says
 from orchestrator.rollouts import Example
 from shared.errors import UsageError
 
@@ -24,6 +24,10 @@ class FileCheck(NamedTuple):
     domains: Mapping[str, int]
     #: Where prompts stand that match no domain: they are left out.
     unmatched: tuple[str, ...]
+    #: Where words only begin with what a domain is called or asks for: compounds, endings.
+    beginnings: tuple[str, ...]
+    #: That many match no domain, and what to do; None where they are few.
+    warning: str | None
     #: Where prompts stand that match several domains equally well.
     ties: tuple[str, ...]
     #: Groups of places with the same prompt, case and blanks aside.
@@ -52,10 +56,16 @@ class Check(NamedTuple):
         return not any(file.errors for file in self.files)
 
 
-def check(files: Sequence[str], domains: Sequence[Domain], columns: Columns) -> Check:
-    """Look at every record of every file. Raises nothing for what is wrong with them."""
+def check(
+    files: Sequence[str], domains: Sequence[Domain], columns: Columns, rule: Rule = None
+) -> Check:
+    """Look at every record of every file. Raises nothing for what is wrong with them.
+
+    UsageError: the ``rule`` does not fit the domains.
+    """
+    check_rule(rule, domains)
     read = [_read(file, columns) for file in files]
-    checks = [_check(file, *found, domains) for file, found in zip(files, read, strict=True)]
+    checks = [_check(file, *found, domains, rule) for file, found in zip(files, read, strict=True)]
     examples = [dataset.examples if dataset else () for dataset, _ in read]
     return Check(tuple(checks), tuple(_overlap(examples)))
 
@@ -69,14 +79,18 @@ def _read(file: str, columns: Columns) -> tuple[data.Dataset | None, list[UsageE
 
 
 def _check(
-    file: str, dataset: data.Dataset | None, errors: Sequence[UsageError], domains: Sequence[Domain]
+    file: str,
+    dataset: data.Dataset | None,
+    errors: Sequence[UsageError],
+    domains: Sequence[Domain],
+    rule: Rule,
 ) -> FileCheck:
     examples = dataset.examples if dataset else ()
     faults, counts = [str(error) for error in errors], {domain.name: 0 for domain in domains}
-    unmatched, ties = [], []
+    unmatched, ties, beginnings = [], [], []
     for one in examples:
         try:
-            found = match(one.text, one.domain, domains, one.source)
+            found = match(one.text, one.domain, domains, one.source, rule)
         except UsageError as error:
             faults.append(str(error))
             continue
@@ -84,6 +98,8 @@ def _check(
             unmatched.append(one.source)
             continue
         counts[found.domain.name] += 1
+        if found.score and one.domain is None and not says(one.text, found.domain):
+            beginnings.append(one.source)
         if found.ties:
             ties.append(one.source)
     usable = sum(counts.values())
@@ -96,6 +112,8 @@ def _check(
         usable=usable,
         domains=counts,
         unmatched=tuple(unmatched),
+        beginnings=tuple(beginnings),
+        warning=left_out(len(unmatched), len(examples), rule),
         ties=tuple(ties),
         duplicates=tuple(tuple(places) for places in _places(examples).values() if len(places) > 1),
         references=sum(one.reference is not None for one in examples),

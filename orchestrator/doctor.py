@@ -50,6 +50,7 @@ def _data(inputs: Inputs) -> Finding:
         places = ", ".join(example.source for example in inputs.unmatched[:3])
         more = ", …" if len(inputs.unmatched) > 3 else ""
         words += f"; {len(inputs.unmatched)} match no domain and are left out ({places}{more})"
+        words += f"; WARNING: {inputs.left_out}" if inputs.left_out else ""
     return Finding("data", True, f"{words}; {len(inputs.heldout)} held out")
 
 

@@ -9,7 +9,7 @@ from orchestrator import data
 from orchestrator.config import RunConfig
 from orchestrator.data_sources import STDIN
 from orchestrator.domains import Domain, load_domains
-from orchestrator.matching import match_all
+from orchestrator.matching import check_rule, left_out, match_all
 from orchestrator.rollouts import Example
 from orchestrator.space import Space
 from orchestrator.text_files import read_text
@@ -59,6 +59,13 @@ class Inputs:
     files: Mapping[str, "InputFile"]
 
     @property
+    def left_out(self) -> str | None:
+        """That many prompts match no domain, and what to do; None where they are few."""
+        lost = len(self.unmatched)
+        total = lost + len(self.train) + len(self.heldout)
+        return left_out(lost, total, self.config.match)
+
+    @property
     def steps(self) -> int:
         """Updates of the whole run."""
         return self.config.steps(len(self.train))
@@ -71,6 +78,7 @@ class Inputs:
 def prepare(config: RunConfig) -> Inputs:
     """Load and check everything that a run needs. Raises UsageError naming file and line."""
     domains = load_domains(config.domains)
+    check_rule(config.match, domains)
     spaces = {domain.name: space(domain, config) for domain in domains}
     if config.data == config.heldout == STDIN:
         raise UsageError("data and heldout are both '-'; standard input can be read only once")
@@ -86,13 +94,13 @@ def prepare(config: RunConfig) -> Inputs:
     else:
         train, heldout = data.split(train_set.examples, config.heldout_fraction, config.seed)
         columns = dict.fromkeys(train_set.extra_columns)
-    train_domains, lost, ties = _matched(train, domains)
-    heldout_domains, lost_heldout, _ = _matched(heldout, domains)
+    train_domains, lost, ties = _matched(train, domains, config)
+    heldout_domains, lost_heldout, _ = _matched(heldout, domains, config)
     if not train_domains:
         raise UsageError(
             f"{train_set.name}: none of the {len(train)} training prompts matches a domain"
             f" ({', '.join(d.name for d in domains)}); add a 'domain' field, or a domain file"
-            " with --domain"
+            ' with --domain; all prompts belong to a single domain, unless match = "words"'
         )
     return Inputs(
         config=config,
@@ -141,12 +149,12 @@ def _rubric(config: RunConfig) -> str:
 
 
 def _matched(
-    examples: Sequence[Example], domains: Sequence[Domain]
+    examples: Sequence[Example], domains: Sequence[Domain], config: RunConfig
 ) -> tuple[dict[str, str], list[Example], tuple[str, ...]]:
     found: dict[str, str] = {}
     lost: list[Example] = []
     ties: list[str] = []
-    for example, matched in zip(examples, match_all(examples, domains), strict=True):
+    for example, matched in zip(examples, match_all(examples, domains, config.match), strict=True):
         if matched.domain is None:
             lost.append(example)
             continue

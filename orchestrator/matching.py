@@ -32,6 +32,9 @@ Rule = Literal["words", "always"] | None
 NO_MATCH_TEXT = "I don't have enough knowledge about this topic yet."
 NO_MATCH_QUALITY = 0.1
 
+#: Share of prompts that match no domain beyond which it is said aloud.
+MANY = 0.1
+
 _NAME_WEIGHT = 3
 _CONCEPT_WEIGHT = 1
 _LETTER = rf"[^\W{SPACELESS}{HANGUL}]"
@@ -43,7 +46,7 @@ _WORD = re.compile(
 _INVISIBLE = re.compile(rf"[\u00ad\u200d\u2060\ufe00-\ufe0f\ufeff]|(?<![{ARABIC}])\u200c")
 _IS_HANGUL, _IS_ABJAD = re.compile(f"[{HANGUL}]"), re.compile(f"[{ARABIC}{HEBREW}]")
 # Particles that may follow a noun of one syllable, which begins too many other words.
-_PARTICLES = frozenset("은 는 이 가 을 를 의 에 도 만 와 과 로 란 에서 으로 에게 이란".split())
+_PARTICLES = frozenset([*"은는이가을를의에도만와과로란", "에서", "으로", "에게", "이란"])
 # And, so, in, as, to, the: written in front of a word, one after the other.
 _PROCLITICS = re.compile("[وف]?(?:[بك]?(?:ال)?|ل|لل)|ו?(?:כש|ש)?[בכלמ]?ה?")
 # Short vowels, which most texts leave out, and the line that only lengthens a word.
@@ -115,6 +118,26 @@ def match_all(
 def says(text: str, domain: Domain) -> bool:
     """Whether a phrase of the domain stands in the text as it is, not as a word's beginning."""
     return bool(_find(_words(text), domain))
+
+
+def check_rule(rule: Rule, domains: Sequence[Domain]) -> None:
+    """UsageError: all texts are to belong to one domain, and there are several."""
+    if rule == "always" and len(domains) != 1:
+        raise UsageError(
+            f'match = "always" needs one domain that every prompt belongs to; there are'
+            f" {len(domains)}: {listed([domain.name for domain in domains])}. Name one with"
+            " --domain, or give each prompt a 'domain'."
+        )
+
+
+def left_out(count: int, total: int, rule: Rule) -> str | None:
+    """What to do about prompts that match no domain; None where they are few."""
+    if count <= MANY * total:
+        return None
+    remedy = "give them a 'domain' field, or the domain aliases that they say"
+    if rule == "words":
+        remedy += '; match = "always" takes every prompt where there is a single domain'
+    return f"{count} of {total} prompts ({count / total:.0%}) match no domain: {remedy}"
 
 
 # Every slot of a prompt asks.

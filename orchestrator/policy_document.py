@@ -134,6 +134,9 @@ class PolicyDocument(_Part):
     generator: Generator | None = None
     """None = the template engine, or a file of the first format."""
     domains: Annotated[tuple[DomainPolicy, ...], Field(min_length=1)]
+    match: Literal["words", "always"] | None = None
+    """How a text finds its domain: by the words that it says, or always the one domain there is;
+    None = always where there is one, words where there are several."""
 
     @model_validator(mode="before")
     @classmethod
@@ -149,6 +152,8 @@ class PolicyDocument(_Part):
     def _fits(self) -> Self:
         if len({domain.name for domain in self.domains}) < len(self.domains):
             raise ValueError("a domain stands twice")
+        if self.match == "always" and len(self.domains) != 1:
+            raise ValueError("all texts are to match one domain, and there are several")
         return self
 
 

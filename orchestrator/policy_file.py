@@ -34,6 +34,7 @@ def policy_document(inputs: Inputs, weights: Weights) -> dict[str, Any]:
         concepts_per_prompt=config.concepts_per_prompt,
         features_per_prompt=config.features_per_prompt,
         deployed="greedy",
+        match=config.match,
         generator=Generator(**asked) if config.model else None,
         domains=tuple(
             described(domain, inputs.spaces[name], weights.domains[name].params)

@@ -9,6 +9,7 @@ Importing this loads numpy, pydantic and the standard library; what else a call 
 import asyncio
 import operator
 import secrets
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,6 +107,10 @@ class Policy:
             ]
         return "\n".join(lines)
 
+    def check_domain(self, name: str) -> None:
+        """Raises UsageError if the policy has no such domain."""
+        match("", name, [each.domain for each in self._trained.values()])
+
     def plan(
         self,
         text: str,
@@ -118,7 +123,8 @@ class Policy:
 
         Drawn with ``seed``, or with a fresh one that the plan then carries; ``greedy`` takes the
         deployed choice: the likeliest concepts, of their features the likeliest, and the likeliest
-        template. ``domain`` is used in place of the one that the text's words name.
+        template. ``domain`` is used in place of the one that the text's words name;
+        a policy of one domain needs neither.
         Raises UsageError for an empty text, one that no domain matches, a seed that is none.
         """
         found = self._trained[self._domain_of(text, domain)]
@@ -255,11 +261,13 @@ class Policy:
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise UsageError(f"{short(text)} holds what is no character; give it as UTF-8")
         contents = [each.domain for each in self._trained.values()]
-        found = match(text, explicit, contents).domain
+        found = match(text, explicit, contents, rule=self.document.match).domain
         if found is None:
+            first = self.domains[0]
             raise UsageError(
-                f"{short(text)} names no domain of the policy; say which one it belongs to:"
-                f" domain = {listed([repr(name) for name in self.domains], 'or')}"
+                f"{short(text)} names no domain of the policy; say which one it belongs to,"
+                f" {listed([repr(name) for name in self.domains], 'or')}:"
+                f" --domain {shlex.quote(first)} (in Python: domain={first!r})"
             )
         return found.name
 

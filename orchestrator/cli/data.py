@@ -40,10 +40,10 @@ def check(
     from shared.errors import UsageError
 
     given = [parse_setting(setting) for setting in settings]
-    if stray := [key for key, _, _ in given if key.partition(".")[0] != "columns"]:
-        raise UsageError(f"--set {stray[0]}: only columns.* say how data is read")
-    columns = resolve((), given).config.columns
-    found = look(files, load_domains(domains or DEFAULT_DOMAINS), columns)
+    if stray := [key for key, _, _ in given if key.partition(".")[0] not in {"columns", "match"}]:
+        raise UsageError(f"--set {stray[0]}: only columns.* and match say how data is read")
+    config = resolve((), given).config
+    found = look(files, load_domains(domains or DEFAULT_DOMAINS), config.columns, config.match)
     if as_json:
         rows = [file._asdict() for file in found.files]
         row = {"usable": found.usable, "files": rows, "overlap": found.overlap}

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 @click.option("--model", default="", help="For requests that name none  [default: the run's]")
 @click.option("--greedy/--sampled", default=True, show_default=True, help="Best plan, or drawn.")
 @click.option("--seed", type=click.IntRange(0), help="With --sampled: the first plan's seed.")
+@click.option(
+    "--domain", help="Domain of all requests  [default: the one that a request's words name]"
+)
 @click.option("--follow-ups", is_flag=True, help="Plan later turns of a conversation too.")
 @click.option("--upstream", metavar="URL", help="Model's endpoint  [default: OPENROUTER_BASE_URL]")
 @click.option("--max-inflight", default=256, show_default=True, type=click.IntRange(1, 100_000),
@@ -46,6 +49,8 @@ def serve(run: str, host: str, port: int, as_json: bool, **options: Any) -> None
         raise UsageError("--seed is for drawn plans: give --sampled with it")
     keys = _keys(host, options["api_key_env"])
     policy = Policy.load(run)
+    if options["domain"] is not None:
+        policy.check_domain(options["domain"])
     asked = asyncio.run(_serve(policy, keys, host, port, as_json, options))
     sys.exit(0 if asked == signal.SIGTERM else 128 + asked)
 
@@ -91,7 +96,7 @@ def _desk(policy: "Policy", keys: "Keys", options: dict[str, Any]) -> "Desk":
         raise UsageError(
             "with --api-key-env callers bring no key for the model: export OPENROUTER_API_KEY"
         )
-    choice = {name: options[name] for name in ("greedy", "seed", "follow_ups")}
+    choice = {name: options[name] for name in ("greedy", "seed", "follow_ups", "domain")}
     return Desk(
         planner=Planner(policy, model, **choice),
         upstream=Upstream(base_url, options["timeout_s"]),

@@ -24,6 +24,11 @@ def _file_lines(file: FileCheck) -> Iterator[str]:
     yield f"  domains    {domains}"
     if file.unmatched:
         yield f"  unmatched  {len(file.unmatched)}, left out{_some(_lines(file.unmatched))}"
+    if file.warning:
+        yield f"  WARNING    {file.warning}"
+    if file.beginnings:
+        places = _some(_lines(file.beginnings))
+        yield f"  beginnings {len(file.beginnings)} match by the beginning of a word{places}"
     if file.ties:
         yield f"  ties       {len(file.ties)} match several domains{_some(_lines(file.ties))}"
     if file.duplicates:

@@ -21,6 +21,8 @@ def header(inputs: Inputs, models: Models, engine: str | None = None) -> Iterato
     yield f"  domains  {', '.join(inputs.domains)}: {concepts} concepts, {templates} templates"
     data = f"{len(inputs.train)} prompts · held out {len(inputs.heldout)}"
     yield f"  data     {data}{_unmatched(inputs)}"
+    if inputs.left_out:
+        yield f"  WARNING  {inputs.left_out}"
     if inputs.ties:
         yield f"           {len(inputs.ties)} prompts match several domains: {inputs.ties[0]}"
     times = evaluations(inputs)

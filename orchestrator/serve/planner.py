@@ -43,10 +43,18 @@ class Planner:
     """Puts one policy into requests."""
 
     def __init__(
-        self, policy: Policy, model: str, *, greedy: bool, seed: int | None, follow_ups: bool
+        self,
+        policy: Policy,
+        model: str,
+        *,
+        greedy: bool,
+        seed: int | None,
+        follow_ups: bool,
+        domain: str | None = None,
     ) -> None:
         """``model`` stands in where a request names none, or ours; empty: it must name one.
 
+        ``domain``: the one that every request belongs to; None: the one that its words name.
         Not ``greedy``: each plan is drawn anew, by the request's own seed if it has one, else by
         ``seed`` and how many were drawn before.
         """
@@ -54,6 +62,7 @@ class Planner:
         self._model = model
         self._greedy = greedy
         self._follow_ups = follow_ups
+        self._domain = domain
         self._seeds = itertools.count(secrets.randbits(31) if seed is None else seed)
 
     def outgoing(self, body: bytes, wanted: bool) -> Outgoing:
@@ -101,7 +110,9 @@ class Planner:
         if not self._greedy and drawn_with is None:
             drawn_with = next(self._seeds)
         try:
-            return self._policy.plan(text, greedy=self._greedy, seed=drawn_with)
+            return self._policy.plan(
+                text, greedy=self._greedy, seed=drawn_with, domain=self._domain
+            )
         except UsageError:
             raise Unfit("no-domain") from None
 

@@ -14,8 +14,9 @@ from orchestrator import Policy
 from orchestrator.data import BUILTIN_HELDOUT, BUILTIN_TRAIN, load
 from orchestrator.policy_document import schema
 from shared.errors import UsageError
+from tests.languages import LANGUAGES
 from tests.running import ROOT, Ended, Finished, orchestrator
-from tests.trained_policies import policy_file
+from tests.trained_policies import policy_file, untrained
 
 SCHEMA = ROOT / "docs" / "policy.schema.json"
 
@@ -92,27 +93,37 @@ def test_the_javascript_of_the_docs_reads_what_python_plans(workplace: Path) -> 
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed here")
-    policy = Policy.load(policy_file(workplace))
+    many = [domain for domain, _, _ in LANGUAGES.values()]
+    policies = {
+        "policy.json": Policy.load(policy_file(workplace)),
+        "many.json": untrained(many),
+        "one.json": untrained(many[:1]),
+    }
     page = (ROOT / "docs" / "use.md").read_text(encoding="utf-8")
     (reader,) = re.findall(r"^```js\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     (workplace / "reader.mjs").write_text(reader, encoding="utf-8")
-    texts = [
-        *texts_of(policy),
-        "QUBITS, and a neural network!",
-        "量子 quantum computing normalisations",
-    ]
+    texts = {
+        "policy.json": [
+            *texts_of(policies["policy.json"]),
+            "QUBITS, and a neural network!",
+            "量子 quantum computing normalisations",
+        ],
+        "many.json": [text for _, said, _ in LANGUAGES.values() for text in said],
+        "one.json": [text for _, _, others in LANGUAGES.values() for text in others],
+    }
 
-    read = subprocess.run(
-        [node, "reader.mjs", "policy.json", *texts],
-        cwd=workplace,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    said: list[Any] = [json.loads(line) for line in read.stdout.splitlines()]
-    assert said == [policy.plan(text, greedy=True).messages for text in texts]
-    assert len(texts) > 80
+    for name, policy in policies.items():
+        (workplace / name).write_text(policy.exported().model_dump_json())
+        read = subprocess.run(
+            [node, "reader.mjs", name, *texts[name]],
+            cwd=workplace,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        said: list[Any] = [json.loads(line) for line in read.stdout.splitlines()]
+        assert said == [policy.plan(text, greedy=True).messages for text in texts[name]]
+    assert len(texts["policy.json"]) > 80
 
 
 def test_a_run_that_was_interrupted_has_the_policy_of_its_last_step(

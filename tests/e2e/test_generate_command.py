@@ -190,7 +190,7 @@ def test_a_budget_ends_the_calls_and_not_the_job(folder: Path, standin: Running)
 @pytest.mark.parametrize(
     ("words", "environment", "code", "said"),
     [
-        (("policy.json", "Bake a cake"), {}, 2, "names no domain of the policy"),
+        (("policy.json", "Bake a cake"), {}, 2, "--domain 'quantum computing' (in"),
         (("nobody", TEXT), {}, 2, "no run called 'nobody'"),
         (("policy.json", TEXT, "--model", MODEL + "x"), {}, 2, "did you mean"),
         (("policy.json", TEXT), {"OPENROUTER_API_KEY": "sk-or-v1-wrong"}, 3, "refuses the key"),

@@ -255,8 +255,8 @@ def test_data_check_finds_everything_and_says_where(command: Command, workplace:
     assert "overlap    1 prompts" in words.out
 
 
-def test_data_check_takes_nothing_but_columns(command: Command) -> None:
+def test_data_check_takes_nothing_but_how_data_is_read(command: Command) -> None:
     answer = command("data", "check", "x.jsonl", "--set=seed=1")
 
     assert answer.code == 2
-    assert "only columns.* say how data is read" in answer.err
+    assert "only columns.* and match say how data is read" in answer.err

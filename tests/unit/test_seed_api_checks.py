@@ -86,7 +86,10 @@ def test_an_unmatched_text_gets_the_honest_answer_and_never_trains() -> None:
 
 def test_a_word_that_only_holds_a_concept_is_no_match() -> None:
     model = TextGeneratorModule(
-        domains={"inn": {"keywords": ["in", "layer"], "templates": ["{concept}"]}}
+        domains={
+            "inn": {"keywords": ["in", "layer"], "templates": ["{concept}"]},
+            "out": {"keywords": ["of", "lay"], "templates": ["{concept}"]},
+        }
     )
 
     assert model.run({"text": "players within"})["domain"] is None

@@ -9,9 +9,10 @@ from orchestrator.config import RunConfig
 from orchestrator.serve.errors import Refused
 from orchestrator.serve.planner import Outgoing, Planner
 from orchestrator.trained import Policy
+from tests.languages import LANGUAGES
 from tests.serving import PLANNED, UNKNOWN
 from tests.standin_calls import MODEL
-from tests.trained_policies import VERSION, policy_file
+from tests.trained_policies import VERSION, policy_file, untrained
 
 ASKED = {"role": "user", "content": PLANNED}
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
@@ -51,6 +52,22 @@ def test_a_question_gets_the_very_messages_of_its_plan(policy: Policy) -> None:
     assert found.told["X-Concept-Grpo-Policy-Version"] == str(VERSION)
     (domain,) = (d for d in policy.document.domains if d.name == plan.domain)
     assert domain.templates[int(found.told["X-Concept-Grpo-Template"])] == plan.template
+
+
+def test_a_single_domain_or_the_servers_own_takes_every_request(policy: Policy) -> None:
+    unknown = json.dumps({"model": "m/m", "messages": [{"role": "user", "content": UNKNOWN}]})
+    arts = [domain for domain, _, _ in LANGUAGES.values()][-1:]
+
+    single = planner(untrained(arts)).outgoing(unknown.encode(), True)
+    by_words = planner(untrained(arts, "words")).outgoing(unknown.encode(), True)
+    named = planner(policy, domain="machine learning").outgoing(unknown.encode(), True)
+    asked = json.dumps({"model": "m/m", "messages": [ASKED]}).encode()
+    other = planner(policy, domain="machine learning").outgoing(asked, True)
+
+    assert single.told["X-Concept-Grpo-Domain"] == "visual art"
+    assert by_words.told["X-Concept-Grpo"] == "passthrough; reason=no-domain"
+    assert named.told["X-Concept-Grpo-Domain"] == "machine learning"
+    assert other.told["X-Concept-Grpo-Domain"] == "machine learning"
 
 
 def test_the_callers_own_system_prompt_and_all_other_fields_stay(policy: Policy) -> None:
