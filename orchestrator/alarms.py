@@ -128,7 +128,7 @@ class Alarms:
             return None
         best = max(earlier, key=lambda evaluation: evaluation.reward or 0.0)
         confidence = 1 - (1 - CONFIDENCE) / len(earlier)
-        fall = compare(best.rewards, now.rewards, self._inputs.config.seed, confidence)
+        fall = compare(best.rewards, now.rewards, confidence)
         then, latest = self._level(best.step + 1), self._level(now.step - WINDOW + 1)
         if fall is None or fall.verdict != "WORSE" or not then < latest:
             return None

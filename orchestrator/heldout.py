@@ -114,18 +114,18 @@ class Verdicts(NamedTuple):
     measures: dict[str, Comparison]
 
 
-def verdicts(baselines: Baselines, final: Evaluation | None, seed: int) -> Verdicts:
+def verdicts(baselines: Baselines, final: Evaluation | None) -> Verdicts:
     """The paired comparisons at the end of a run."""
     if final is None:
         return Verdicts(None, None, {})
     initial, plain = baselines
     measures = {}
     for name, before in initial.measures.items() if initial else ():
-        found = compare(before, final.measures.get(name, {}), seed)
+        found = compare(before, final.measures.get(name, {}))
         if found is not None:
             measures[name] = found
     return Verdicts(
-        compare(initial.rewards, final.rewards, seed) if initial else None,
-        compare(plain.rewards, final.rewards, seed) if plain else None,
+        compare(initial.rewards, final.rewards) if initial else None,
+        compare(plain.rewards, final.rewards) if plain else None,
         measures,
     )

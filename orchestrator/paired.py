@@ -9,10 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from orchestrator.intervals import CONFIDENCE, mean_interval
-
-#: With fewer, even a gain on every prompt is chance in more than 2.5% of cases: 2^-5 = 3.1%.
-ENOUGH_PROMPTS = 6
+from orchestrator.intervals import CONFIDENCE, ENOUGH_PROMPTS, mean_interval
 
 
 class Comparison(NamedTuple):
@@ -38,7 +35,6 @@ class Comparison(NamedTuple):
 def compare(
     before: Mapping[str, float],
     after: Mapping[str, float],
-    seed: int,
     confidence: float = CONFIDENCE,
 ) -> Comparison | None:
     """The gain over the prompts (id -> mean value) that both have; None below 2 prompts."""
@@ -47,15 +43,14 @@ def compare(
         return None
     before_P = np.array([before[name] for name in both])
     after_P = np.array([after[name] for name in both])
-    gain = mean_interval(after_P - before_P, seed, confidence)
+    gain = mean_interval(after_P - before_P, confidence=confidence)
     return Comparison(
         prompts=len(both),
         before=float(before_P.mean()),
         after=float(after_P.mean()),
         gain=gain.value,
-        # No gain in rewards of [0, 1] is larger.
-        low=max(gain.low, -1.0),
-        high=min(gain.high, 1.0),
+        low=gain.low,
+        high=gain.high,
         wins=int((after_P > before_P).sum()),
         losses=int((after_P < before_P).sum()),
     )

@@ -61,7 +61,7 @@ def compared(directories: Sequence[RunDirectory], force: bool = False) -> Compar
         tuple((result_of(each) or {}).get("heldout") for each in directories),
         _differing([_settings(*each) for each in zip(configs, inputs, strict=True)]),
         different,
-        _against_first(directories, configs[0].seed, bool(different)),
+        _against_first(directories, bool(different)),
     )
 
 
@@ -90,13 +90,13 @@ def _differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ..
 
 
 def _against_first(
-    directories: Sequence[RunDirectory], seed: int, different: bool
+    directories: Sequence[RunDirectory], different: bool
 ) -> tuple[Comparison | None, ...]:
     first, *others = [_end(each) for each in directories]
     if different or first is None:
         return tuple(None for _ in others)
     confidence = 1 - (1 - CONFIDENCE) / len(others)
-    return tuple(compare(first, other, seed, confidence) if other else None for other in others)
+    return tuple(compare(first, other, confidence) if other else None for other in others)
 
 
 def _end(directory: RunDirectory) -> Mapping[str, float] | None:

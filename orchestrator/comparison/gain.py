@@ -8,7 +8,8 @@ import numpy as np
 from orchestrator.comparison.arms import same_text
 from orchestrator.comparison.by_reward import Plan
 from orchestrator.comparison.folder import Folder
-from orchestrator.paired import ENOUGH_PROMPTS, Comparison, compare
+from orchestrator.intervals import ENOUGH_PROMPTS
+from orchestrator.paired import Comparison, compare
 from shared.messages import Reward
 
 #: Prompt text -> mean over its scored completions.
@@ -28,9 +29,8 @@ def result(found: Plan) -> dict[str, Any]:
     """The evaluation as JSON values, from what is kept in its folder."""
     rewards = {name: _rewards(found, name) for name in found.arms}
     values = {name: _by_prompt(each, lambda r: r.value) for name, each in rewards.items()}
-    seed = found.inputs.config.seed
     against = {
-        name: _compared(compare(values[name], values["trained"], seed))
+        name: _compared(compare(values[name], values["trained"]))
         for name in found.arms
         if name != "trained"
     }
@@ -46,7 +46,7 @@ def result(found: Plan) -> dict[str, Any]:
         "baseline": found.baseline,
         "gain": against[found.baseline],
         "against": against,
-        "measures": _measures(rewards[found.baseline], rewards["trained"], seed),
+        "measures": _measures(rewards[found.baseline], rewards["trained"]),
         "missing": {
             "pairs": len(missing),
             "completions": {
@@ -104,7 +104,7 @@ def _by_prompt(rewards: Mapping[str, Sequence[Reward]], value: Any) -> ByPrompt:
 
 
 def _measures(
-    before: Mapping[str, Sequence[Reward]], after: Mapping[str, Sequence[Reward]], seed: int
+    before: Mapping[str, Sequence[Reward]], after: Mapping[str, Sequence[Reward]]
 ) -> dict[str, Any]:
     """Reward part or eval metric -> its own gain."""
     names = dict.fromkeys(p for each in after.values() for reward in each for p in reward.parts)
@@ -113,7 +113,6 @@ def _measures(
             compare(
                 _by_prompt(before, lambda r, name=name: r.parts[name]),
                 _by_prompt(after, lambda r, name=name: r.parts[name]),
-                seed,
             )
         )
         for name in names

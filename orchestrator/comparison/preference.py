@@ -22,8 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from orchestrator.intervals import CONFIDENCE, Interval, t_quantile
-from orchestrator.paired import ENOUGH_PROMPTS
+from orchestrator.intervals import CONFIDENCE, ENOUGH_PROMPTS, Interval, t_quantile
 from orchestrator.rollouts import FloatArray
 
 #: The normal quantile of a 95% interval.

@@ -6,7 +6,7 @@ from typing import Any
 from orchestrator.comparison.by_judge import Duel
 from orchestrator.comparison.by_reward import Plan
 from orchestrator.comparison.cost import Remaining
-from orchestrator.paired import ENOUGH_PROMPTS
+from orchestrator.intervals import ENOUGH_PROMPTS
 from orchestrator.preflight import Models
 from orchestrator.report.header import digits, model_lines
 from orchestrator.report.summary import spent_lines

@@ -8,7 +8,8 @@ from orchestrator import policy
 from orchestrator.budget import Spending
 from orchestrator.heldout import verdicts
 from orchestrator.inputs import Inputs
-from orchestrator.paired import ENOUGH_PROMPTS, Comparison
+from orchestrator.intervals import ENOUGH_PROMPTS
+from orchestrator.paired import Comparison
 from orchestrator.report.explain import instrument_lines
 from orchestrator.rollouts import Weights
 from orchestrator.run import Outcome
@@ -47,7 +48,7 @@ def moves(inputs: Inputs, weights: Weights) -> list[Move]:
 
 def summary(inputs: Inputs, outcome: Outcome, spent: Spending, seconds: float) -> dict[str, Any]:
     """The outcome as JSON values."""
-    found = verdicts(outcome.baselines, outcome.final, inputs.config.seed)
+    found = verdicts(outcome.baselines, outcome.final)
     return {
         "steps": outcome.steps,
         "stopped": outcome.stopped and outcome.stopped._asdict(),

@@ -57,7 +57,7 @@ def verdicts(runs: int) -> Iterator[Row]:
                 before = held_out(world, None, prompts, SAMPLES, 2 * seed)
                 params = policies[seed % len(policies)]
                 after = held_out(world, params, prompts, SAMPLES, 2 * seed + 1)
-                found = compare(before, after, seed)
+                found = compare(before, after)
                 told.append(found is not None and found.verdict == "IMPROVED")
             yield Row(f"{what}, {prompts} prompts", float(np.mean(told)), should)
 

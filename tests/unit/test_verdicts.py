@@ -17,7 +17,7 @@ def verdicts(world: World, prompts: int, policies: list[Params]) -> list[str]:
     for seed in range(RUNS):
         before = held_out(world, None, prompts, SAMPLES, 2 * seed)
         after = held_out(world, policies[seed % len(policies)], prompts, SAMPLES, 2 * seed + 1)
-        found = compare(before, after, seed)
+        found = compare(before, after)
         assert found is not None
         told.append(found.verdict)
     return told

@@ -52,8 +52,8 @@ def collect(directory: RunDirectory, stopped: str | None = None) -> Facts:
     rollouts = scan(directory.path / "rollouts.jsonl", spent)
     found = measured.evaluations(directory)
     final = found.final if ended is not None else None
-    heldout = _against(found.initial, final, config.seed)
-    gains = tuple(measured.gains(found, spent, config.seed))
+    heldout = _against(found.initial, final)
+    gains = tuple(measured.gains(found, spent))
     learnt = _learnt(directory)
     roles = tuple(_roles(ended, rows))
     cost_usd = sum(role.named_usd + role.estimated_usd for role in roles)
@@ -72,8 +72,8 @@ def collect(directory: RunDirectory, stopped: str | None = None) -> Facts:
         seconds=seconds,
         stopped=why,
         heldout=heldout,
-        against_plain=_against(found.plain, final, config.seed),
-        so_far=None if final else _against(found.initial, found.newest, config.seed),
+        against_plain=_against(found.plain, final),
+        so_far=None if final else _against(found.initial, found.newest),
         measures=tuple(measured.measures(inputs, found)),
         evaluations=tuple(measured.level(e, spent) for e in found.policy),
         plain=measured.level(found.plain, spent) if found.plain else None,
@@ -114,8 +114,8 @@ def _why(ended: Mapping[str, Any] | None, stopped: str | None) -> str | None:
     return line(told["sentence"], 400) if told else stopped and line(stopped, 400)
 
 
-def _against(before: Any, after: Any, seed: int) -> Comparison | None:
-    return compare(before.rewards, after.rewards, seed) if before and after else None
+def _against(before: Any, after: Any) -> Comparison | None:
+    return compare(before.rewards, after.rewards) if before and after else None
 
 
 def _shares(config: RunConfig) -> dict[str, float]:

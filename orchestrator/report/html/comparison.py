@@ -49,7 +49,7 @@ def differences(several: Sequence[Facts], names: Sequence[str]) -> list[str]:
 
 def paired(first: Facts, other: Facts) -> Comparison | None:
     """The other trained policy against the first, on the prompts that both were evaluated on."""
-    return compare(first.final_rewards, other.final_rewards, seed=0)
+    return compare(first.final_rewards, other.final_rewards)
 
 
 def comparison_page(several: Sequence[Facts]) -> str:

@@ -119,14 +119,14 @@ def level(evaluation: Evaluation, spent: Mapping[int, float]) -> Level:
     return Level(step, _spent_by(step, spent), mean, low, high, len(rewards_P))
 
 
-def gains(found: Evaluations, spent: Mapping[int, float], seed: int) -> Iterator[Level]:
+def gains(found: Evaluations, spent: Mapping[int, float]) -> Iterator[Level]:
     """Each evaluation of the policy against the first one, paired by prompt."""
     if found.initial is None:
         return
     for evaluation in found.policy:
         if evaluation is found.initial:
             continue
-        paired = compare(found.initial.rewards, evaluation.rewards, seed)
+        paired = compare(found.initial.rewards, evaluation.rewards)
         if paired is not None:
             cost = _spent_by(evaluation.step, spent)
             yield Level(evaluation.step, cost, paired.gain, paired.low, paired.high, paired.prompts)
@@ -140,7 +140,7 @@ def measures(inputs: Inputs, found: Evaluations) -> Iterator[Measure]:
     total = sum(term.weight for term in inputs.rewards)
     shares = {term.name: term.weight / total for term in inputs.rewards}
     for name, before in found.initial.measures.items():
-        paired = compare(before, last.measures.get(name, {}), inputs.config.seed)
+        paired = compare(before, last.measures.get(name, {}))
         if paired is not None:
             yield Measure(line(name.rpartition(":")[2], 60), shares.get(name), paired)
 

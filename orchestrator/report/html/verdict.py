@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.paired import ENOUGH_PROMPTS, Comparison
+from orchestrator.intervals import ENOUGH_PROMPTS
+from orchestrator.paired import Comparison
 from orchestrator.report.html.facts import Level, Rollouts, Verdict
 
 
