@@ -10,6 +10,8 @@ from redis.exceptions import RedisError
 
 from orchestrator.ledger import OpenGroup
 from shared.errors import EnvironmentNotReady
+from shared.patience import passes
+from shared.redis_address import refusal
 
 Result = TypeVar("Result")
 
@@ -90,12 +92,17 @@ class Broker:
 
 
 def _patiently(work: Callable[[], Result]) -> Result:
-    """Try again while the broker is away. Raises BrokerAway in the end."""
+    """Try again while the broker is away.
+
+    Raises BrokerAway in the end, EnvironmentNotReady at once for a refusal that does not pass.
+    """
     end = time.monotonic() + PATIENCE_S
     while True:
         try:
             return work()
         except (KombuError, RedisError, OSError) as error:
+            if isinstance(cause := error.__cause__ or error, RedisError) and not passes(cause):
+                raise EnvironmentNotReady(f"Redis refuses tasks: {refusal(cause)}") from None
             if time.monotonic() > end:
                 raise BrokerAway(f"{type(error).__name__}: {error}") from None
             time.sleep(0.5)

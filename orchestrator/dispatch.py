@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from orchestrator.broker import Broker
 from orchestrator.group_store import GroupStore
@@ -21,6 +21,8 @@ from orchestrator.rollouts import GroupKey
 from shared.errors import EnvironmentNotReady, RunStopped
 from shared.fleet import live_workers
 from shared.messages import Completion
+from shared.patience import passes, refused_for_good
+from shared.redis_address import refusal
 
 #: Seconds between two looks at leases and workers.
 TICK_S = 1.0
@@ -278,6 +280,8 @@ def _redis_may_fail() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
+        if isinstance(error, ResponseError) and not passes(error):
+            raise EnvironmentNotReady(refused_for_good(error)) from None
         raise EnvironmentNotReady(
-            f"Redis failed during the step ({type(error).__name__}: {error})"
+            f"Redis failed during the step ({type(error).__name__}: {refusal(error)})"
         ) from None

@@ -14,6 +14,9 @@ Role = Literal["generate", "score"]
 #: Sorted set: the ``WorkerCard`` of each worker, by the server's time of its last heartbeat.
 WORKERS = "cgrpo:workers"
 
+#: List: the newest entries of the queues that were no task, as they were.
+UNREADABLE = "cgrpo:unreadable"
+
 #: Pattern of the lease keys of all runs.
 ALL_LEASES = "cgrpo:*:lease:*"
 

@@ -10,28 +10,43 @@ from typing import Any, TypeVar
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
+    AuthenticationError,
+    ClusterDownError,
     ConnectionError,
+    MasterDownError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
     TimeoutError,
+    TryAgainError,
 )
 from redis.retry import Retry
+
+from shared.redis_address import refusal
 
 Result = TypeVar("Result")
 
 #: Waits of 0.05 s, doubling up to 2 s: about a minute in all.
 RETRIES, FIRST_S, LONGEST_S = 32, 0.05, 2.0
-#: First words of answers that a server gives while something passes.
-PASSING = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "TRYAGAIN")
+#: Answers that a server gives while something passes: those that redis-py has a class for, and
+#: the first words of the others.
+PASSING = (OutOfMemoryError, ReadOnlyError, ClusterDownError, MasterDownError, TryAgainError)
+PASSING_WORDS = ("BUSY ", "MISCONF", "NOREPLICAS", "UNBLOCKED")
 
 
 def passes(error: Exception) -> bool:
     """Whether the same command may succeed later."""
     if isinstance(error, ResponseError):
-        refused = isinstance(error, OutOfMemoryError | ReadOnlyError)
-        return refused or str(error).startswith(PASSING)
-    return True
+        return isinstance(error, PASSING) or refusal(error).startswith(PASSING_WORDS)
+    return not isinstance(error, AuthenticationError)
+
+
+def refused_for_good(error: ResponseError) -> str:
+    """The sentence that a run ends with after an answer that does not pass."""
+    return (
+        f"Redis refuses what a run needs, and waiting does not help: {refusal(error)}; if a key is"
+        " of a wrong type, remove it (all of ours begin with cgrpo:) or use another database"
+    )
 
 
 class _Patient(Retry):

@@ -83,9 +83,11 @@ def _checked_tls(options: Mapping[str, str], encrypted: bool, where: str) -> dic
     return tls
 
 
-def refusal(error: Exception) -> str:
-    """What a server answered, without the name of the user it refuses."""
-    return re.sub(r"^User \S+ has", "this user has", str(error).strip()).rstrip(".")
+def refusal(error: BaseException) -> str:
+    """What a server answered, without the name of the user it refuses and without the values of
+    the command, which redis-py quotes where several were sent together."""
+    said = re.sub(r"^Command # .* of pipeline caused error: ", "", str(error).strip(), flags=re.S)
+    return re.sub(r"^User \S+ has", "this user has", said).rstrip(".")
 
 
 def shows_password(word: str) -> bool:

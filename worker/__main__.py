@@ -15,6 +15,7 @@ from shared.keys import LEASE_TTL_S
 from shared.queue import QUEUES
 from shared.redis_address import redacted
 from shared.settings import redis_url
+from worker.consumer import exit_code
 from worker.tasks import build_app, default_name
 
 
@@ -81,6 +82,7 @@ def main(
         f"--queues={','.join(chosen)}", "--without-gossip", "--without-mingle",
         "--loglevel=WARNING",
     ])  # fmt: skip
+    sys.exit(exit_code())
 
 
 def _heartbeat_of_this_host() -> bool:

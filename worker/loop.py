@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from shared.keys import HEARTBEAT_S, LEASE_TTL_S, WORKERS, account_of
 from shared.messages import WorkerCard
 from shared.patience import patient_async
+from shared.redis_address import refusal
 from shared.settings import openrouter_api_key, openrouter_base_url
 from shared.wire.client import ChatClient
 from worker.calls import Caller
@@ -98,6 +99,14 @@ class WorkerLoop:
         self.caller = Caller(self.redis, self._governor, self._client, self.watches)
         self.providers = providers(self.caller)
 
+    async def stop_run(self, run: str, sentence: str) -> None:
+        """Let the run make no more calls, and its orchestrator end with this sentence."""
+        try:
+            await self._governor.stop(run, "redis", sentence)
+        except RedisError as error:
+            # The stop is set first: what comes after it may be what Redis refuses.
+            log.error("%s: perhaps not stopped: %s", run, error)
+
     def drain(self) -> None:
         """Make no new call of a model: what is on the wire ends, the rest goes back."""
         if self._thread.is_alive():
@@ -137,4 +146,4 @@ class WorkerLoop:
             await self.slots.renew_all()
             await self.progress.look()
         except RedisError as error:
-            log.warning("heartbeat missed: %s", type(error).__name__)
+            log.warning("heartbeat missed: %s", refusal(error) or type(error).__name__)

@@ -15,13 +15,14 @@ from celery import Celery, Task
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.control import control_command
 from pydantic import TypeAdapter, ValidationError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from shared.errors import EnvironmentNotReady
 from shared.keys import LEASE_TTL_S
 from shared.messages import RewardTerm
+from shared.patience import passes, refused_for_good
 from shared.queue import GENERATE, QUEUES, SCORE, celery_app
-from shared.redis_address import REDIS_URL
+from shared.redis_address import REDIS_URL, refusal
 from shared.settings import (
     WORKER_METRICS_PORT,
     metrics_port,
@@ -29,7 +30,7 @@ from shared.settings import (
     redis_url,
 )
 from shared.tracing import FLUSH_MS, tracer_provider, tracing_wanted
-from worker.consumer import tell_progress
+from worker.consumer import tell_progress, use_patient_transport
 from worker.generation import generate_group
 from worker.governor import Stopped, Withdrawn
 from worker.loop import WorkerLoop
@@ -54,6 +55,9 @@ def build_app(
     openrouter_api_key()  # A malformed key ends the worker here, and not in its calls.
     app = celery_app(url, max_connections=groups + 20)
     app.conf.worker_consumer = "worker.consumer:CalmConsumer"
+    # An answer that passes is for the consumer to judge.
+    app.conf.broker_channel_error_retry = True
+    use_patient_transport()
     loop = WorkerLoop(url, name, groups, queues, lease_s)
 
     loop.progress.tell = tell_progress
@@ -116,7 +120,10 @@ def run_group(loop: WorkerLoop, task: GroupTask) -> None:
     except Withdrawn as reason:
         log.warning("%s: what was not asked yet is left to others: %s", task, reason)
     except RedisError as error:
-        log.error("%s: left, since Redis failed: %s", task, error)
+        log.error("%s: left, since Redis failed: %s", task, refusal(error))
+        if isinstance(error, ResponseError) and not passes(error):
+            # Again, here or elsewhere, would end the same way, as often as it is submitted.
+            loop.wait(loop.stop_run(task.run, refused_for_good(error)))
     except ValidationError as error:
         # The texts in the job are not for the log.
         log.error(

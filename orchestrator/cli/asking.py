@@ -95,6 +95,7 @@ def asked(
     from orchestrator.interrupts import Interrupted, Interrupts
     from orchestrator.trackers.answers import Answers
     from shared.errors import EnvironmentNotReady, Fenced, GateFailed, RunFailed, RunStopped
+    from shared.redis_address import refusal
 
     interrupts = Interrupts()
 
@@ -114,7 +115,7 @@ def asked(
             raise
         _stopped(folder, way, f"error: {error}", error.exit_code)
     except RedisError as error:
-        words = f"error: Redis failed ({type(error).__name__}: {error})"
+        words = f"error: Redis failed ({type(error).__name__}: {refusal(error)})"
         _stopped(folder, way, words, EnvironmentNotReady.exit_code)
 
 

@@ -74,6 +74,7 @@ def how_it_stopped(error: BaseException) -> tuple[str, int]:
     """In words, and the exit code."""
     from orchestrator.interrupts import Interrupted
     from shared.errors import ConceptGrpoError, EnvironmentNotReady, RunStopped
+    from shared.redis_address import refusal
 
     if isinstance(error, Interrupted):
         return "stopped", error.exit_code
@@ -81,7 +82,8 @@ def how_it_stopped(error: BaseException) -> tuple[str, int]:
         return error.sentence, error.exit_code
     if isinstance(error, ConceptGrpoError):
         return f"error: {error}", error.exit_code
-    return f"error: Redis failed ({type(error).__name__}: {error})", EnvironmentNotReady.exit_code
+    words = f"error: Redis failed ({type(error).__name__}: {refusal(error)})"
+    return words, EnvironmentNotReady.exit_code
 
 
 def _reference(session: "Session") -> str:

@@ -10,10 +10,14 @@ import pytest
 from redis import Redis
 
 from orchestrator.embedded import connect
-from shared.keys import WORKERS, RunKeys
+from orchestrator.standin import Running, running
+from shared.keys import WORKERS, RunKeys, account_of
+from tests.openrouter_runs import arguments, command, pointed_at
 from tests.processes import wait_until
 from tests.running import SMALL, Ended, metrics, orchestrator, run_directories, started
+from tests.standin_calls import MODEL
 from tests.working import keys_of, worker_process
+from worker.governor.keys import AccountKeys
 
 
 class Stopped(NamedTuple):
@@ -108,7 +112,7 @@ NAMED: dict[str, tuple[Callable[[Redis, RunKeys], object], str]] = {
     "a fence without end": (lambda r, k: r.set(k.fence, "garbage"), "is owned by somebody"),
     "events are of another type": (
         lambda r, k: anything_but_a_hash(r, k.events),
-        "Redis failed during the step (ResponseError",
+        "Redis refuses what a run needs, and waiting does not help: WRONGTYPE",
     ),
 }
 
@@ -131,3 +135,50 @@ def test_what_nothing_can_stand_in_for_is_named(
     assert "Traceback" not in resumed.err
     assert words in resumed.err
     assert len(metrics(workplace / "runs" / stopped.run.name)) == 2, "what was done is kept"
+
+
+GOVERNED: dict[str, Callable[[Redis, AccountKeys], object]] = {
+    "permits are of another type": lambda r, k: r.set(k.permits, "garbage"),
+    "the line is of another type": lambda r, k: r.set(k.line, "garbage"),
+    "the rate is no number": lambda r, k: r.set(k.requests, "garbage"),
+    "what is learnt is of another type": lambda r, k: r.set(k.adaptive(MODEL), "garbage"),
+}
+
+
+@pytest.fixture(scope="module")
+def standin() -> Iterator[Running]:
+    with running() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def governed(
+    server: str, standin: Running, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The address of a database with a worker that calls the stand-in."""
+    folder, url = tmp_path_factory.mktemp("governed"), f"{server}/4"
+    with worker_process(url, folder, "paid", environment=pointed_at(standin)):
+        yield url
+
+
+@pytest.mark.parametrize("spoil", GOVERNED.values(), ids=GOVERNED.keys())
+def test_a_refusal_that_does_not_pass_ends_the_run_with_a_sentence(
+    governed: str,
+    standin: Running,
+    workplace: Path,
+    spoil: Callable[[Redis, AccountKeys], object],
+) -> None:
+    keys = AccountKeys(account_of(standin.base_url))
+    with connect(governed) as redis:
+        spoil(redis, keys)
+        try:
+            found = command(
+                standin, workplace, *arguments(workplace, "--set=max_rpm=6000", judge=False),
+                f"--redis={governed}", "--steps=1",
+            )  # fmt: skip
+        finally:
+            redis.delete(keys.permits, keys.line, keys.requests, keys.adaptive(MODEL))
+
+    assert found.code == 3, found.err
+    assert "Redis refuses what a run needs, and waiting does not help" in found.err
+    assert "Traceback" not in found.err

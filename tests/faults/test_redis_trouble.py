@@ -1,5 +1,6 @@
 """Redis that is slow, restarts, refuses or forgets: a run waits and goes on, or stops resumable."""
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ import pytest
 from redis import Redis
 
 from orchestrator.data import BUILTIN_TRAIN
+from orchestrator.embedded import Embedded, connect, free_port
+from shared.keys import WORKER_TTL_S
 from tests.proxy import Proxy, proxying
 from tests.running import (
     SMALL,
@@ -95,6 +98,35 @@ def test_a_server_that_pauses_as_in_a_failover_is_waited_for(
         empty_redis.client_pause(8_500)
 
         assert_as_if_undisturbed(command, workplace, small_run)
+
+
+def test_a_failover_is_waited_for_by_workers_and_orchestrator(
+    workplace: Path, small_run: Ended
+) -> None:
+    """A server that becomes a replica ends the commands that wait on it, and refuses writes."""
+    with (
+        Embedded(workplace / "state", workplace / "logs", workers=0, groups=1) as own,
+        connect(own.url) as redis,
+        ExitStack() as stack,
+    ):
+        workers = [
+            stack.enter_context(worker_process(own.url, workplace, name)) for name in ("one", "two")
+        ]
+        with started("run", f"--redis={own.url}", *SLOW, cwd=workplace) as command:
+            command.await_step(workplace, 1)
+            redis.replicaof("127.0.0.1", free_port())
+            before = len(metrics(only_run(workplace)))
+            # Longer than a lease, and than a worker's card, count.
+            time.sleep(WORKER_TTL_S + 1)
+            assert len(metrics(only_run(workplace))) <= before + 1
+            assert [worker.process.poll() for worker in workers] == [None, None]
+            redis.replicaof("NO", "ONE")
+
+            assert_as_if_undisturbed(command, workplace, small_run)
+
+        for worker in workers:
+            worker.process.send_signal(signal.SIGTERM)
+            assert worker.process.wait(20) == 0
 
 
 def test_a_server_whose_memory_is_full_for_a_while_is_waited_for(

@@ -1,11 +1,14 @@
 """A worker process: it beats, holds what it has in hand, ends in order, and survives bad jobs."""
 
+import json
 import signal
 import socket
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -14,12 +17,12 @@ from orchestrator.broker import Broker
 from orchestrator.dispatch import Dispatcher
 from orchestrator.embedded import connect
 from shared.fleet import live_workers
-from shared.keys import LEASE_TTL_S, WORKER_TTL_S, WORKERS, RunKeys
+from shared.keys import LEASE_TTL_S, UNREADABLE, WORKER_TTL_S, WORKERS, RunKeys
 from shared.messages import FailureKind, RewardTerm
 from shared.queue import celery_app
-from tests.processes import wait_until
+from tests.processes import put_down, wait_until
 from tests.running import ROOT, clean_environment
-from tests.working import LENGTH, Worker, group_job, worker_process
+from tests.working import LENGTH, Worker, dispatching, group_job, worker_process
 
 
 def worker_command(*arguments: str, home: Path, **env: str) -> "subprocess.CompletedProcess[str]":
@@ -240,3 +243,78 @@ def test_healthy_means_a_fresh_heartbeat_of_this_host(empty_url: str, workplace:
         during = healthy()
 
     assert (before, during) == (1, 0)
+
+
+def task_as_celery_writes_it(url: str, redis: Redis) -> dict[str, Any]:
+    app = celery_app(url)
+    try:
+        app.send_task("generate", args=("any", 1, "e001", 1), task_id="any/1", declare=())
+    finally:
+        app.close()
+    written: dict[str, Any] = json.loads(redis.rpop("generate"))
+    return written
+
+
+def test_what_is_no_task_is_put_aside_and_costs_nothing(
+    empty_url: str, empty_redis: Redis, workplace: Path, run_id: str
+) -> None:
+    task = task_as_celery_writes_it(empty_url, empty_redis)
+    headers, properties = task["headers"], task["properties"]
+    nothing = b64encode(b"[]").decode()
+    poison = [
+        "garbage", "", "[]", "null", "1", b"\xff\xfe", "{}", "[" * 100_000,
+        *(json.dumps(task | change) for change in (
+            {"content-type": "application/x-python-serialize"},
+            {"content-encoding": "binary"},
+            {"headers": {}},
+            {"headers": headers | {"task": "celery.backend_cleanup"}},
+            {"headers": {name: value for name, value in headers.items() if name != "id"}},
+            {"properties": {}},
+            {"properties": properties | {"delivery_tag": None}},
+            {"body": "not base64!"},
+            {"body": nothing},
+            {"body": b64encode(b'[["any", "one", "e001", 1], {}, {}]').decode()},
+        )),
+    ]  # fmt: skip
+
+    with worker_process(empty_url, workplace, "careful", "--groups", "1") as careful:
+        with dispatching(empty_url, run_id) as dispatcher:
+            for queue in ("generate", "score"):
+                empty_redis.lpush(queue, *poison)
+            found = dispatcher.collect([group_job(run_id)], deadline_s=60)
+
+        assert len(found["e001"]) == 4
+        wait_until(lambda: not empty_redis.exists("generate", "score"), 20, "queues are empty")
+        careful.process.send_signal(signal.SIGTERM)
+        assert careful.process.wait(20) == 0
+
+    kept = Redis.from_url(empty_url).lrange(UNREADABLE, 0, -1)
+    as_bytes = [entry.encode() if isinstance(entry, str) else entry for entry in poison]
+    assert sorted(kept) == sorted(2 * as_bytes)
+    log = careful.log.read_text(encoding="utf-8")
+    assert log.count("an entry is no task") == 2 * len(poison)
+    assert "reconnect" not in log.lower()
+    assert "Traceback" not in log
+    assert "garbage" not in log
+
+
+def test_a_worker_that_an_error_ends_says_so_with_its_exit_code(
+    empty_url: str, empty_redis: Redis, workplace: Path
+) -> None:
+    empty_redis.set("generate", "a string where a list belongs")
+    log = workplace / "worker.log"
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "worker"],
+            cwd=ROOT,
+            env=clean_environment(workplace, {"REDIS_URL": empty_url}),
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            code = process.wait(30)
+        finally:
+            put_down(process)
+
+    assert code == 1
+    assert "Redis refuses, and waiting does not help: WRONGTYPE" in log.read_text("utf-8")
