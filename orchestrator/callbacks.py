@@ -4,8 +4,6 @@ A callback that raises stops the run, resumable: what it was to do is not skippe
 is told before it is committed, so one that an interruption breaks is told again after the resume.
 """
 
-import importlib
-import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from shared.errors import RunFailed, UsageError
+from shared.user_code import find_user_object
 
 #: How training ended; what is interrupted or failed may go on.
 Ending = Literal["finished", "interrupted", "failed"]
@@ -89,34 +88,22 @@ class Callbacks:
                 ) from error
 
 
-def find_callback(name: str) -> type[Callback]:
-    """The class behind ``module:Class``, imported as from the folder the run starts in.
+def find_callback(name: str, folder: Path) -> type[Callback]:
+    """The class behind ``module:Class``, looked for as ``shared.user_code`` says.
 
     Raises UsageError if there is none.
     """
-    module_name, _, class_name = name.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
-        raise UsageError(
-            f"callbacks names {name!r}, whose module cannot be imported from {here}:"
-            f" {type(error).__name__}: {error}"
-        ) from None
-    found = vars(module).get(class_name)
+    found = find_user_object(name, f"callbacks names {name!r}", folder)
     if not (isinstance(found, type) and issubclass(found, Callback)):
         raise UsageError(
-            f"callbacks names {name!r}, but {module_name} has no class {class_name!r} derived from"
-            " orchestrator.Callback"
+            f"callbacks names {name!r}, which is not a class derived from orchestrator.Callback"
         )
     return found
 
 
-def new_callback(name: str) -> Callback:
+def new_callback(name: str, folder: Path) -> Callback:
     """An object of the class behind ``module:Class``. Raises UsageError."""
-    made = find_callback(name)
+    made = find_callback(name, folder)
     try:
         return made()
     except (Exception, SystemExit) as error:

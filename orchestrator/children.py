@@ -30,7 +30,7 @@ class Child:
         inherited: Sequence[int] = (),
     ) -> None:
         """``inherited``: file descriptors that the keeper holds as long as the command runs."""
-        self._command = [sys.executable, "-S", "-E", str(_KEEPER), *command]
+        self._command = [sys.executable, "-I", "-S", str(_KEEPER), *command]
         self._log = log
         self._environment = environment
         self._inherited = tuple(inherited)

@@ -4,6 +4,7 @@ Secrets and addresses are no knobs: they come from the environment (``shared.set
 """
 
 import difflib
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -192,6 +193,9 @@ class RunConfig(Knobs):
     """Services that are told every metric, beside metrics.jsonl."""
     callbacks: tuple[Annotated[str, Field(pattern=r"^[\w.]+:\w+$")], ...] = ()
     """Classes of your own that are called while the run goes on: module:Class."""
+    code_dir: str = ""
+    """Folder of your own modules, last on Python's path; empty = that of the last config file, or
+    without one the folder you start in. Workers elsewhere have their own: WORKER_CODE_DIR."""
 
     @model_validator(mode="after")
     def _rewards_fit(self) -> Self:
@@ -272,6 +276,15 @@ class RunConfig(Knobs):
     def _defaults(self) -> dict[str, float]:
         judged = self.judge_models and "judge" not in self.eval_metrics
         return DEFAULT_REWARDS_JUDGED if judged else DEFAULT_REWARDS
+
+    def user_functions(self) -> tuple[str, ...]:
+        """Every name of a function or class that is not built in, as ``module:name``."""
+        names = (*self.reward_funcs, *self.eval_metrics, *self.callbacks)
+        return tuple(dict.fromkeys(name for name in names if ":" in name))
+
+    def code_folder(self) -> Path:
+        """Where modules of the user's own are looked for."""
+        return Path(self.code_dir or ".").absolute()
 
     def early_steps(self) -> int:
         """Steps of ``early_batch_size`` prompts, before those of ``batch_size``."""

@@ -51,7 +51,18 @@ def resolve(files: Sequence[Path], settings: Sequence[tuple[str, str, Any]]) -> 
         values[key], sources[key] = value, source
     if any(key.startswith("algorithm.") for key in values) and "algorithm.solver" not in values:
         values["algorithm.solver"] = "natural"
-    return Resolved(_validate(values, sources), sources)
+    config = _validate(values, sources)
+    if files and config.user_functions() and not config.code_dir:
+        # Also from elsewhere, such as a resume, they are found where the config was.
+        config = config.model_copy(update={"code_dir": _from_here(files[-1].parent)})
+        sources["code_dir"] = f"the folder of {files[-1]}"
+    return Resolved(config, sources)
+
+
+def _from_here(folder: Path) -> str:
+    """A folder as a run keeps it: below the folder of the start without what is above."""
+    whole, here = folder.absolute(), Path.cwd()
+    return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(whole)
 
 
 def parse_setting(text: str) -> tuple[str, str, Any]:

@@ -8,7 +8,6 @@ folder, so that an interrupted run is found again. Every child runs under a keep
 import os
 import secrets
 import socket
-import sys
 import threading
 import time
 from pathlib import Path
@@ -36,8 +35,12 @@ from shared.fleet import live_workers
 from shared.keys import ALL_LEASES, CLOSED, LEASE_TTL_S, WORKERS
 from shared.redis_address import REDIS_URL, redacted, refusal
 from shared.settings import OPENROUTER_API_KEY, WORKER_METRICS_PORT, metrics_port
+from shared.user_code import WORKER_CODE_DIR, python_command, python_environment
 
-START_TIMEOUT_S = 20.0
+#: Seconds for a server's or worker's start; one that ends sooner is told at once.
+START_TIMEOUT_S = 60.0
+#: Lines at the end of a log that a message quotes.
+QUOTED_LINES = 12
 #: Seconds between two looks at whether all children still run.
 MEND_INTERVAL_S = 0.5
 
@@ -46,13 +49,22 @@ class Embedded:
     """Valkey and workers of one run; a context manager."""
 
     def __init__(
-        self, state: Path, logs: Path, workers: int, groups: int, lease_s: float = LEASE_TTL_S
+        self,
+        state: Path,
+        logs: Path,
+        workers: int,
+        groups: int,
+        lease_s: float = LEASE_TTL_S,
+        code: Path | None = None,
     ) -> None:
+        """``code``: where the workers look for the user's own modules; None = where this process
+        is."""
         self._state = state
         self._logs = logs
         self._workers = workers
         self._groups = groups
         self._lease_s = lease_s
+        self._code = (code or Path()).absolute()
         self._server: Child | None = None
         self._lock: int | None = None
         self._crew: list[Child] = []
@@ -128,8 +140,8 @@ class Embedded:
             except RedisError:
                 if server.failed() or not server.mend() or time.monotonic() > end:
                     raise EnvironmentNotReady(
-                        "the embedded Valkey server did not start;"
-                        f" its last words are in {self._logs / 'valkey.log'}"
+                        "the embedded Valkey server did not start"
+                        + _last_words(self._logs / "valkey.log")
                     ) from None
                 time.sleep(0.02)
 
@@ -140,13 +152,20 @@ class Embedded:
         holders = zip(leases, client.mget(leases) if leases else [], strict=True)
         client.delete(WORKERS, *(lease for lease, holder in holders if holder != CLOSED))
         for number in range(1, self._workers + 1):
-            command = [sys.executable, "-m", "worker", "--groups", str(self._groups),
-                       "--lease-s", str(self._lease_s),
-                       "--name", f"embedded-{os.getpid()}-{number}"]  # fmt: skip
+            command = python_command(
+                "worker", "--groups", str(self._groups), "--lease-s", str(self._lease_s),
+                "--name", f"embedded-{os.getpid()}-{number}",
+            )  # fmt: skip
             log = self._logs / f"worker-{number}.log"
             key = os.environ.get(OPENROUTER_API_KEY)
             secrets_needed = {OPENROUTER_API_KEY: key} if key else {}
-            more = {REDIS_URL: self.url, **secrets_needed, **_metrics_port_of(number)}
+            more = {
+                **python_environment(),
+                WORKER_CODE_DIR: str(self._code),
+                REDIS_URL: self.url,
+                **secrets_needed,
+                **_metrics_port_of(number),
+            }
             self._crew.append(Child(command, log, more))
 
     def await_workers(self) -> None:
@@ -159,8 +178,8 @@ class Embedded:
             if ended or time.monotonic() > end:
                 number = ended[0] if ended else 1
                 raise EnvironmentNotReady(
-                    f"worker {number} did not start; its last words are in"
-                    f" {self._logs / f'worker-{number}.log'}"
+                    f"worker {number} did not start"
+                    + _last_words(self._logs / f"worker-{number}.log")
                 )
             time.sleep(0.02)
 
@@ -181,6 +200,16 @@ def _metrics_port_of(number: int) -> dict[str, str]:
     """A port for each worker, counted up from WORKER_METRICS_PORT."""
     port = metrics_port(WORKER_METRICS_PORT)
     return {WORKER_METRICS_PORT: str(port + number - 1)} if port else {}
+
+
+def _last_words(log: Path) -> str:
+    """The end of a log, to follow a sentence: the file itself may go with what did not start."""
+    try:
+        said = log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        said = ""
+    lines = [line.rstrip() for line in said.splitlines() if line.strip()][-QUOTED_LINES:]
+    return "; its last words:\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
 
 
 def _quoted(path: Path) -> str:

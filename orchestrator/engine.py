@@ -58,7 +58,7 @@ def engine(
         with _joined(config, run, url, interrupts) as (broker, dispatcher):
             yield Engine(broker, dispatcher, url, description, len(cards), None)
         return
-    crew = (config.workers, config.worker_groups, config.worker_lease_s)
+    crew = (config.workers, config.worker_groups, config.worker_lease_s, config.code_folder())
     with Embedded(state, logs, *crew) as cluster:
         plural = "worker" if config.workers == 1 else "workers"
         description = (

@@ -2,10 +2,10 @@
 
 import os
 import secrets
-import sys
 from typing import NamedTuple
 
 from shared.errors import UsageError
+from shared.user_code import python_command, python_environment
 
 BASIC_AUTH = "FLOWER_BASIC_AUTH"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -38,6 +38,7 @@ def flower_process(broker_url: str, address: str, port: int) -> FlowerProcess:
         )
     login = login or f"flower:{secrets.token_urlsafe(9)}"
     environment = {
+        **python_environment(),
         "CELERY_BROKER_URL": broker_url,
         BASIC_AUTH: login,
         "FLOWER_ADDRESS": address,
@@ -47,6 +48,6 @@ def flower_process(broker_url: str, address: str, port: int) -> FlowerProcess:
         "FLOWER_PURGE_OFFLINE_WORKERS": "60",
         "FLOWER_TASKS_COLUMNS": COLUMNS,
     }
-    command = [sys.executable, "-m", "flower", "--quiet", "flower"]
+    command = python_command("flower", "--quiet", "flower")
     host = f"[{address}]" if ":" in address else address
     return FlowerProcess(command, environment, f"http://{host}:{port}", login)

@@ -40,7 +40,7 @@ def preflight(config: RunConfig) -> Models:
     """
     require_services(config.report_to)
     for name in config.callbacks:
-        find_callback(name)
+        find_callback(name, config.code_folder())
     limits = Limits(
         max_rpm=config.max_rpm,
         max_tpm=config.max_tpm,

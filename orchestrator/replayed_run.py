@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from orchestrator import policy
+from orchestrator.approvals import approve, is_approved
 from orchestrator.config import RunConfig
 from orchestrator.config_files import flatten, parse_setting, resolve
 from orchestrator.inputs import Inputs, prepare
@@ -91,6 +92,8 @@ def keep(again: Replay) -> RunDirectory:
     model = config.model.rpartition("/")[2] or "template"
     inputs = prepare(named)
     directory = RunDirectory.create(inputs, model)
+    if is_approved(again.stored.directory.path, again.stored.inputs.config):
+        approve(directory.path, inputs.config)
     files = Files(directory, inputs.domains)
     for step in again.steps:
         metrics = step_metrics(step.weights, step.report, step.groups, {}, 0.0)

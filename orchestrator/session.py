@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from redis.exceptions import RedisError
 
 from orchestrator import run
+from orchestrator.approvals import approve, refuse_unapproved
 from orchestrator.budget import Spending, estimate, restore_ledger, spending
 from orchestrator.callbacks import Control, new_callback
 from orchestrator.embedded import connect
@@ -53,16 +54,18 @@ def begin(inputs: Inputs, models: Models) -> Session:
     model = inputs.config.model.rpartition("/")[2] or "template"
     directory = RunDirectory.create(inputs, model)
     directory.write_json("environment.json", environment())
+    approve(directory.path, inputs.config)
     return Session(inputs, models, directory, resumed=False)
 
 
 def resume(runs_dir: Path, ref: str, max_cost_usd: float | None = None) -> Session:
     """Take up an interrupted run with its own config and its own copies of the inputs.
 
-    ``max_cost_usd`` replaces the run's cap.
+    ``max_cost_usd`` replaces the run's cap. Raises UsageError if its functions are not approved.
     """
     directory = RunDirectory.find(runs_dir, ref)
     config = stored_config(directory)
+    refuse_unapproved(directory.path, config)
     config = config.model_copy(update={"max_cost_usd": max_cost_usd or config.max_cost_usd})
     return Session(prepare(config), preflight(config), directory, resumed=True)
 
@@ -166,7 +169,9 @@ def _listening(
 ) -> Iterator[tuple[list[Tracker], Control]]:
     """Everybody who is told: the files first, so that the others can rely on them."""
     inputs, models, directory, _ = session
-    callbacks = [new_callback(name) for name in inputs.config.callbacks]
+    callbacks = [
+        new_callback(name, inputs.config.code_folder()) for name in inputs.config.callbacks
+    ]
     called = Called(callbacks, directory, inputs.steps, first - 1)
     files = Files(directory, inputs.domains)
     told: list[Tracker] = [files]

@@ -15,6 +15,7 @@ from shared.keys import LEASE_TTL_S
 from shared.queue import QUEUES
 from shared.redis_address import redacted
 from shared.settings import redis_url
+from shared.terminal import print_harmlessly
 from worker.consumer import exit_code
 from worker.tasks import build_app, default_name
 
@@ -51,6 +52,7 @@ def main(
     groups: int, name: str | None, queues: str, lease_s: float, healthy: bool, as_json: bool
 ) -> None:
     """Take groups from the queues of the Redis server at REDIS_URL, generate and score them."""
+    print_harmlessly()
     if healthy:
         sys.exit(0 if _heartbeat_of_this_host() else 1)
     logging.basicConfig(

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 from redis.exceptions import RedisError
@@ -43,9 +43,7 @@ class _Running:
                 engine.engine(RunConfig(), self.run, url, state, logs)
             )
         except BaseException:
-            # A start that failed may name a log in this folder: then it stays.
-            with suppress(OSError):
-                self._folder.rmdir()
+            shutil.rmtree(self._folder, ignore_errors=True)
             raise
 
     def stop(self) -> None:

@@ -3,13 +3,13 @@
 import gc
 import os
 import sys
+from pathlib import Path
 
 import click
 
+from orchestrator import hidden_by
 from orchestrator.cli.commands import SECTIONS
 from orchestrator.cli.lazy import LazyGroup
-from shared.errors import ConceptGrpoError
-from shared.redis_address import REDIS_PASSWORD, REDIS_URL, shows_password
 
 
 @click.group(
@@ -31,6 +31,14 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line; errors of ours become a sentence and their exit code."""
+    if hidden_by():
+        # PYTHONPATH has a folder with a file or folder called shared.
+        sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    from shared.errors import ConceptGrpoError
+    from shared.redis_address import REDIS_PASSWORD, REDIS_URL, shows_password
+    from shared.terminal import print_harmlessly
+
+    print_harmlessly()
     # Exact sums must not depend on how many threads a matrix product was split over.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,9 +1,10 @@
 """``orchestrator data``: look at data before a run does."""
 
-import json
 import sys
 
 import click
+
+from orchestrator.cli.options import echo_json
 
 
 @click.group()
@@ -47,7 +48,7 @@ def check(
     if as_json:
         rows = [file._asdict() for file in found.files]
         row = {"usable": found.usable, "files": rows, "overlap": found.overlap}
-        click.echo(json.dumps(row, ensure_ascii=False))
+        echo_json(row)
     else:
         for line in lines(found):
             click.echo(line)

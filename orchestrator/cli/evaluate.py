@@ -13,7 +13,7 @@ from orchestrator.cli.asking import (
     refuse_nonsense,
     shown,
 )
-from orchestrator.cli.options import checked_prices
+from orchestrator.cli.options import ask_for_trust, checked_prices
 from orchestrator.cli.run_argument import RunName
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     help="This policy.json in RUN's place.",
 )
 @click.option("--model", metavar="MODEL", help="Model that writes, in place of the run's own.")
+@click.option("--trust", is_flag=True, help="Let the run's own functions run as you.")
 @comparison_options
 def evaluate(
     run: str,
@@ -59,6 +60,7 @@ def evaluate(
     min_gain: float | None,
     policy: Path | None,
     model: str | None,
+    trust: bool,
     budget_usd: float | None,
     prices: tuple[str, ...],
     greedy: bool,
@@ -82,6 +84,7 @@ def evaluate(
     _refuse_impossible(min_gain)
     way = checked_way(url, dry_run, yes, as_json)
     directory = RunDirectory.find(Path("runs"), run)
+    ask_for_trust(directory, trust)
     options = Options(
         data=data,
         samples=samples or stored_config(directory).eval_samples,

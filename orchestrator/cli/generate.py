@@ -1,12 +1,12 @@
 """``orchestrator generate``: prompts of a trained policy, and a model's answers to them."""
 
-import json
+import errno
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from orchestrator.cli.options import checked_prices, in_a_terminal, price_option
+from orchestrator.cli.options import checked_prices, echo_json, in_a_terminal, price_option
 from orchestrator.cli.run_argument import RunName
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _show(found: "Sequence[Plan | Reply | ConceptGrpoError]", shown: Shown) -> N
     rows = [row_of(each) for each in found if not isinstance(each, ConceptGrpoError)]
     for at, row in enumerate(rows):
         if shown.as_json:
-            click.echo(json.dumps(row, ensure_ascii=False))
+            echo_json(row)
             continue
         written = row["text"] if "text" in row else _prompt(row["plan"])
         click.echo(f"\n{written}" if at else written)
@@ -160,6 +160,7 @@ def _show(found: "Sequence[Plan | Reply | ConceptGrpoError]", shown: Shown) -> N
 async def _stream(policy: "Policy", wish: "Wish", at_once: int, asker: "Asker | None") -> None:
     from orchestrator.answering import Tally, lines_of, stream
     from shared.errors import UsageError
+    from shared.terminal import reader_left
 
     if sys.stdin is None:
         raise UsageError("'-' is standard input, and it is closed; pipe a text per line into it")
@@ -169,7 +170,9 @@ async def _stream(policy: "Policy", wish: "Wish", at_once: int, asker: "Asker | 
 
     def emit(row: "Row") -> None:
         tally.count(row)
-        click.echo(json.dumps(row, ensure_ascii=False))
+        echo_json(row)
+        if reader_left(sys.stdout):
+            raise BrokenPipeError(errno.EPIPE, "nobody reads the answers: no more are paid for")
 
     try:
         await stream(policy, lines_of(sys.stdin.fileno()), wish, at_once, emit)

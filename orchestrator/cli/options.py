@@ -1,5 +1,6 @@
 """The flags that describe a run, shared by the commands that plan one or start one."""
 
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from orchestrator.config_files import Resolved
+    from orchestrator.run_directory import RunDirectory
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -31,7 +33,7 @@ _OPTIONS = (
     click.option(
         "--data",
         metavar="DATA",
-        help="File, hf://OWNER/NAME/SPLIT, or - for stdin  [default: examples]",
+        help="File, hf://OWNER/NAME/SPLIT or -  [default: examples]",
     ),
     click.option(
         "--heldout", metavar="DATA", help="The same, held out  [default: a share of data]"
@@ -131,9 +133,33 @@ def checked_prices(given: Sequence[str]) -> dict[str, tuple[float, float]]:
     return found
 
 
+def echo_json(value: Any, indent: int | None = None) -> None:
+    """Print JSON to standard output, escaped where its encoding lacks characters."""
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    click.echo(json.dumps(value, ensure_ascii=not unicode, indent=indent))
+
+
 def in_a_terminal() -> bool:
     """Whether somebody is there to be asked; a closed standard input is None."""
     return sys.stdin is not None and sys.stdin.isatty()
+
+
+def ask_for_trust(directory: "RunDirectory", trust: bool) -> None:
+    """Approve the functions that a run names, if ``--trust`` or a person at the terminal says so.
+
+    What needs them refuses a run that is not approved.
+    """
+    from orchestrator.approvals import approve, is_approved, question
+    from orchestrator.stored_run import stored_config
+
+    config = stored_config(directory)
+    if is_approved(directory.path, config):
+        return
+    if not trust and in_a_terminal():
+        click.echo(f"{question(directory.path, config)}.", err=True)
+        trust = click.confirm("may they run as you?", default=False, err=True)
+    if trust:
+        approve(directory.path, config)
 
 
 def shown_path(path: Path) -> str:

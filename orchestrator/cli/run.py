@@ -12,6 +12,7 @@ import click
 
 from orchestrator.cli.options import (
     SECTIONS,
+    ask_for_trust,
     given,
     in_a_terminal,
     resolve_options,
@@ -55,6 +56,7 @@ class Shown(NamedTuple):
     metavar="RUN",
     help='Go on with a run: name, path or "latest".',
 )
+@click.option("--trust", is_flag=True, help="With --resume: let its own functions run as you.")
 @click.option("--dry-run", is_flag=True, help="Check everything, show every knob, start nothing.")
 @click.option("--yes", is_flag=True, help="Start without asking, also where it costs.")
 @click.option("--json", "as_json", is_flag=True, help="Results as JSON lines on stdout.")
@@ -66,6 +68,7 @@ class Shown(NamedTuple):
 def run(
     url: str | None,
     ref: str | None,
+    trust: bool,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -75,10 +78,11 @@ def run(
     **options: Any,
 ) -> None:
     """Train a policy over prompts.
-
     Without any option: the built-in examples, domains and template engine, on an embedded server.
     """
+    from orchestrator.run_directory import RunDirectory
     from orchestrator.session import begin, resume
+    from shared.errors import UsageError
     from shared.settings import ORCHESTRATOR_METRICS_PORT, redis_url
     from shared.settings import metrics_port as checked_port
 
@@ -89,8 +93,11 @@ def run(
     shown = Shown(as_json, no_live, flower)
     if ref is not None:
         _refuse_beside_resume({**options, "dry-run": dry_run or None})
+        ask_for_trust(RunDirectory.find(RUNS_DIR, ref), trust)
         _play(resume(RUNS_DIR, ref, options["budget"]), server, shown)
         return
+    if trust:
+        raise UsageError("--trust is for --resume: what you start yourself is trusted")
     resolved = resolve_options(options)
     if dry_run:
         _show_dry_run(resolved, as_json)

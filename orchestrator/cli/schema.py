@@ -1,8 +1,8 @@
 """``orchestrator schema``: JSON Schemas, for editors."""
 
-import json
-
 import click
+
+from orchestrator.cli.options import echo_json
 
 
 @click.command()
@@ -19,4 +19,4 @@ def schema(what: str) -> None:
     """
     from orchestrator.schemas import SCHEMAS
 
-    click.echo(json.dumps(SCHEMAS[what](), indent=2, ensure_ascii=False))
+    echo_json(SCHEMAS[what](), indent=2)

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -27,6 +28,11 @@ import click
 @click.option(
     "--metrics-port", metavar="PORT", help="Serve Prometheus metrics  [WORKER_METRICS_PORT]"
 )
+@click.option(
+    "--code-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of your own modules  [default: WORKER_CODE_DIR or here]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Say on stdout who works, as a JSON line.")
 def worker(
     groups: int | None,
@@ -35,12 +41,16 @@ def worker(
     lease_s: float | None,
     url: str | None,
     metrics_port: str | None,
+    code_dir: Path | None,
     as_json: bool,
 ) -> None:
     """Work for the runs of a Redis server, until stopped."""
     from shared.redis_address import REDIS_URL
     from shared.settings import WORKER_METRICS_PORT, redis_url
+    from shared.user_code import WORKER_CODE_DIR, python_command, python_environment
 
+    if code_dir is not None:
+        os.environ[WORKER_CODE_DIR] = str(code_dir)
     if url is not None:
         os.environ[REDIS_URL] = redis_url(url) or ""
     if metrics_port is not None:
@@ -49,7 +59,8 @@ def worker(
     given = [word for key, value in options.items() if value for word in (key, str(value))]
     given += ["--json"] if as_json else []
     # The worker package is started by name: the two sides do not import each other.
-    os.execv(sys.executable, [sys.executable, "-m", "worker", *given])
+    command = python_command("worker", *given)
+    os.execve(command[0], command, {**os.environ, **python_environment()})
 
 
 @click.command()

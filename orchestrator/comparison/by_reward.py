@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from orchestrator import data
+from orchestrator.approvals import refuse_unapproved
 from orchestrator.comparison.arms import (
     NOT_ASKED,
     Arm,
@@ -60,6 +61,8 @@ class Options(NamedTuple):
             "eval_samples": self.samples,
             "max_cost_usd": self.budget_usd,
             "prices": dict(self.prices),
+            # Callbacks hear of training alone.
+            "callbacks": (),
         }
 
 
@@ -112,8 +115,10 @@ def plan(
 ) -> Plan:
     """Check everything and decide who is asked what. ``policy`` replaces the run's own.
 
-    Raises UsageError for data, a run, a policy or a baseline that cannot be compared.
+    Raises UsageError for data, a run, a policy or a baseline that cannot be compared, and for
+    functions that are not approved.
     """
+    refuse_unapproved(run.path, stored_config(run))
     digest = data_digest(options.data)
     dataset = data.load(str(options.data), stored_config(run).columns)
     inputs = comparable_inputs(run, options.data, options.changes())

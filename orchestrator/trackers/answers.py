@@ -1,5 +1,6 @@
 """How many answers have come: a bar on a terminal, else at most one plain line in 5 s."""
 
+import sys
 import time
 from typing import Self
 
@@ -7,13 +8,14 @@ from rich.console import Console as Terminal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from orchestrator.trackers.console import PLAIN_INTERVAL_S
+from shared.terminal import styled
 
 
 class Answers:
     """Shows how far asking has come. A context manager."""
 
     def __init__(self) -> None:
-        self._terminal = Terminal(stderr=True, highlight=False)
+        self._terminal = Terminal(file=styled(sys.stderr), highlight=False)
         self._bar = Progress(
             TextColumn("  answers "),
             BarColumn(bar_width=36),

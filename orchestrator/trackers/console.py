@@ -1,5 +1,6 @@
 """The terminal: live on a terminal, at most one plain line in 5 s otherwise. Words go to stderr."""
 
+import sys
 import time
 from collections.abc import Mapping
 from typing import Self
@@ -17,6 +18,7 @@ from orchestrator.evaluation import Evaluation
 from orchestrator.ledger import Progress
 from orchestrator.rollouts import Group, StepReport
 from orchestrator.trackers.fleet_changes import FleetChanges
+from shared.terminal import styled, visible
 
 SPARKS = "▁▂▃▄▅▆▇█"
 #: Seconds between two plain lines.
@@ -31,7 +33,7 @@ class Console:
     def __init__(
         self, steps: int, first_step: int, domains: Mapping[str, Domain], live: bool
     ) -> None:
-        self._terminal = Terminal(stderr=True, highlight=False)
+        self._terminal = Terminal(file=styled(sys.stderr), highlight=False)
         self._steps = steps
         self._domains = domains
         self._rewards: list[float] = []
@@ -120,13 +122,13 @@ class Console:
         self._line["sample"] = self._sample(groups)
         self._warn_of_change(report.step, groups)
         if change := self._fleet.ended(report.step, m):
-            self._terminal.print(Text(change), soft_wrap=True)
+            self._say(change)
         self._bar.update(self._task, completed=report.step, left=self._left(report.step))
         self._show(step=report.step)
 
     def alarmed(self, alarm: Alarm) -> None:
         """A line that stays."""
-        self._terminal.print(Text(f"alarm (step {alarm.step}): {alarm.words}"), soft_wrap=True)
+        self._say(f"alarm (step {alarm.step}): {alarm.words}")
 
     def _warn_of_change(self, step: int, groups: tuple[Group, ...]) -> None:
         """Once: what answers is not what answered in the first step."""
@@ -145,8 +147,7 @@ class Console:
                     f"warning: since step {step} {model} at {provider} answers too; what is learnt"
                     " may not be comparable"
                 )
-                # An endpoint invents these names: they are no markup.
-                self._terminal.print(Text(words), soft_wrap=True)
+                self._say(words)
             self._warned = True
 
     def _left(self, step: int) -> str:
@@ -174,7 +175,11 @@ class Console:
             now = time.monotonic()
             if step == self._steps or now - self._last_plain >= PLAIN_INTERVAL_S:
                 self._last_plain = now
-                self._terminal.print(Text(self._plain(step)), soft_wrap=True)
+                self._say(self._plain(step))
+
+    def _say(self, words: str) -> None:
+        # Endpoints and data have a part in the words: they are no markup and no control sequence.
+        self._terminal.print(Text(visible(words)), soft_wrap=True)
 
     def _plain(self, step: int) -> str:
         held_out = f"  held-out {self._held_out[-1]:.3f}" if self._held_out else ""
@@ -201,7 +206,9 @@ class Console:
         return f"     held-out {self._held_out[-1]:.3f} (start {self._held_out[0]:.3f})"
 
     def _row(self, name: str, words: str) -> Text:
-        return Text.assemble("  ", (f"{name:<8} ", "dim"), words, overflow="ellipsis", no_wrap=True)
+        return Text.assemble(
+            "  ", (f"{name:<8} ", "dim"), visible(words), overflow="ellipsis", no_wrap=True
+        )
 
 
 def sparkline(values: list[float]) -> str:

@@ -1,6 +1,7 @@
 """The embedded cluster: quick, private, found again, and gone when it is stopped."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,21 +177,34 @@ def test_a_state_folder_has_one_user_at_a_time(
         pass
 
 
-def test_a_worker_that_cannot_start_is_an_error_that_names_its_log(
+def test_a_worker_that_cannot_start_is_an_error_with_its_last_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a worker package that falls over at once, found before the real one.
-    (tmp_path / "worker").mkdir()
-    (tmp_path / "worker" / "__init__.py").write_text("raise ImportError('broken')\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENROUTER_API_KEY", "two words")
 
     with (
         Embedded(tmp_path / "state", tmp_path / "logs", workers=1, groups=1) as cluster,
-        pytest.raises(EnvironmentNotReady, match=r"worker 1 did not start.*worker-1\.log"),
+        pytest.raises(EnvironmentNotReady) as refused,
     ):
         cluster.await_workers()
-    assert "broken" in (tmp_path / "logs" / "worker-1.log").read_text(encoding="utf-8")
+
+    said = str(refused.value)
+    assert re.match(r"worker 1 did not start; its last words:\n  .*copy the key again", said)
+    assert str(tmp_path) not in said
+
+
+def test_files_of_the_user_never_take_the_place_of_a_workers_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("worker", "shared", "orchestrator", "redis", "celery", "numpy", "json", "click"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a file of the user')\n")
+    (tmp_path / "on_the_path" / "worker").mkdir(parents=True)
+    (tmp_path / "on_the_path" / "worker" / "__init__.py").write_text("raise SystemExit(1)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "on_the_path"))
+    monkeypatch.chdir(tmp_path)
+
+    with Embedded(tmp_path / "state", tmp_path / "logs", workers=1, groups=1) as cluster:
+        cluster.await_workers()
 
 
 def test_a_server_that_does_not_answer_is_said_so_in_under_3_s() -> None:

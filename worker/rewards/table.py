@@ -5,11 +5,8 @@ options; ``**kwargs`` wants everything. It returns a number in [0, 1].
 """
 
 import difflib
-import importlib
 import inspect
 import math
-import os
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +15,7 @@ from typing import Any
 
 from shared.errors import UsageError
 from shared.messages import Completion, Failure, FailureKind, Reward, RewardTerm, ScoreJob
+from shared.user_code import find_user_object, worker_code_dir
 from worker.rewards.judge import judge
 from worker.rewards.length import length
 from worker.rewards.quality import quality
@@ -83,7 +81,7 @@ class RewardFunction:
 
 @cache
 def resolve(name: str) -> RewardFunction:
-    """Find a reward by its built-in name, or import it as "module:function" (also from the cwd).
+    """Find a reward by its built-in name, or as "module:function" (``shared.user_code``).
 
     The signature is inspected here and never again. Raises UsageError if there is no such reward,
     its module cannot be imported, or it is not a function that can be called by parameter names.
@@ -93,7 +91,10 @@ def resolve(name: str) -> RewardFunction:
             f"unknown reward {name!r}{_did_you_mean(name, BUILTIN)}; built in are "
             f"{', '.join(sorted(BUILTIN))}; name your own as 'module:function'"
         )
-    function = _import(name) if ":" in name else BUILTIN[name]
+    if ":" in name:
+        function = find_user_object(name, f"reward {name!r}", worker_code_dir())
+    else:
+        function = BUILTIN[name]
     if not callable(function):
         raise UsageError(f"reward {name!r} is not callable: it is {function!r}")
     if any(map(inspect.iscoroutinefunction, (function, type(function).__call__))):
@@ -161,29 +162,6 @@ def check(terms: Sequence[RewardTerm], columns: frozenset[str]) -> tuple[str, ..
 
 
 _NO_WEIGHT = "no reward has a weight above 0: give at least one of them a weight"
-
-
-def _import(name: str) -> object:
-    """The object named by "module:function"."""
-    path, _, attribute = name.partition(":")
-    # Last, so that a file of the user's never hides an installed package.
-    if (here := os.getcwd()) not in sys.path:  # noqa: PTH109 (sys.path holds strings)
-        sys.path.append(here)
-    importlib.invalidate_caches()
-    try:
-        module = importlib.import_module(path)
-    except _RAISED as error:
-        raise UsageError(
-            f"reward {name!r}: cannot import module {path!r} from {here}: {_words(error)}"
-        ) from error
-    try:
-        found: object = getattr(module, attribute)
-    except AttributeError as error:
-        raise UsageError(
-            f"reward {name!r}: module {path!r} has no {attribute!r}"
-            f"{_did_you_mean(attribute, dir(module))}"
-        ) from error
-    return found
 
 
 def _inspected(name: str, function: Callable[..., object]) -> RewardFunction:

@@ -19,8 +19,8 @@ from orchestrator.report.html.charts import cells
 from orchestrator.report.html.charts.scales import seconds
 from orchestrator.report.html.facts import Facts
 from orchestrator.report.html.learnt import domains
-from orchestrator.report.html.plain_text import visible
 from orchestrator.report.html.rollout_scan import POINTS
+from shared.terminal import visible
 
 NO_PLAIN = (
     "A prompt without concepts is no baseline here: the template engine has nothing to say then."
