@@ -11,6 +11,8 @@ import os
 import sys
 from typing import TextIO, cast
 
+from shared.errors import EnvironmentNotReady
+
 #: Controls have pictures of their own: NUL is U+2400.
 _CONTROLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"} | {
     0x7F: 0x2421
@@ -44,29 +46,36 @@ class Printed(io.TextIOWrapper):
     reader_left = False
 
     def write(self, text: str, /) -> int:
-        """Write, on a terminal as ``visible`` has it. Raises OSError, but not BrokenPipeError."""
+        """Write, on a terminal as ``visible`` has it.
+
+        Raises EnvironmentNotReady where the output goes to a full disk.
+        """
         return self.write_styled(visible(text) if self.isatty() else text)
 
     def write_styled(self, text: str) -> int:
         """Write what holds control sequences of ours."""
         try:
             super().write(text)
-        except BrokenPipeError:
-            self._go_on_nowhere()
+        except OSError as error:
+            self._go_on_nowhere(error)
         return len(text)
 
     def flush(self) -> None:
-        """Flush. Raises OSError, but not BrokenPipeError."""
+        """Flush. Raises as ``write`` does."""
         try:
             super().flush()
-        except BrokenPipeError:
-            self._go_on_nowhere()
+        except OSError as error:
+            self._go_on_nowhere(error)
 
-    def _go_on_nowhere(self) -> None:
+    def _go_on_nowhere(self, error: OSError) -> None:
         self.reader_left = True
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.fileno())
         os.close(nowhere)
+        if not isinstance(error, BrokenPipeError):
+            raise EnvironmentNotReady(
+                f"the output of this command cannot be written: {error.strerror or error}"
+            ) from None
 
 
 class _Styled:
