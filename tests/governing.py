@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from orchestrator.embedded import Embedded
 from shared.keys import RunKeys
 from shared.messages import Limits
+from tests.processes import PATIENCE_S
 from tests.running import ROOT
 from worker.governor import Governor, Settlement, Ticket
 from worker.scripting import Scripting
@@ -107,21 +108,34 @@ def soon(seconds: float) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
-async def leaves(governor: Governor, call: Ticket, allowed: Limits, within_s: float = 0.15) -> bool:
-    """Whether the call may leave within that time."""
-    waiting = asyncio.create_task(governor.admit(call, allowed, soon(30)))
-    done, _ = await asyncio.wait({waiting}, timeout=within_s)
-    if not done:
-        waiting.cancel()
-        await asyncio.wait({waiting})
-        return False
-    await waiting
-    return True
+async def leaves(governor: Governor, call: Ticket, allowed: Limits) -> bool:
+    """Whether the call may leave at once; one that may not gives up."""
+    waiting = await _asked(governor, call, allowed)
+    if waiting.done():
+        await waiting
+        return True
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    return False
 
 
 async def blocked(governor: Governor, call: Ticket, allowed: Limits) -> "asyncio.Task[None]":
     """The call as it waits for its turn."""
-    waiting = asyncio.create_task(governor.admit(call, allowed, soon(30)))
-    await asyncio.sleep(0.05)
+    waiting = await _asked(governor, call, allowed)
     assert not waiting.done()
     return waiting
+
+
+async def _asked(governor: Governor, call: Ticket, allowed: Limits) -> "asyncio.Task[None]":
+    """The call once the server has answered: it has left, or its line has a place."""
+    waiting = asyncio.create_task(governor.admit(call, allowed, soon(PATIENCE_S)))
+    while not waiting.done() and not await _has_a_place(governor, call):
+        await asyncio.sleep(0.002)
+    return waiting
+
+
+async def _has_a_place(governor: Governor, call: Ticket) -> bool:
+    for line in governor._turnstile._room.lines():
+        if call in (waiter.ticket for waiter in line.waiters):
+            return bool(await governor._redis.hexists(governor._keys.line, line.mailbox))
+    return False

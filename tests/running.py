@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.processes import put_down, wait_until
+from tests.processes import PATIENCE_S, put_down, wait_until
 
 ROOT = Path(__file__).parents[1]
 ORCHESTRATOR = Path(sys.executable).with_name("orchestrator")
@@ -21,6 +21,23 @@ SMALL = (
     "--set=eval_samples=1",
     "--set=eval_interval=0",
 )
+
+
+#: What ``held_after`` writes.
+HOLD = """\
+import time
+from pathlib import Path
+
+from orchestrator import Callback
+
+
+class Hold(Callback):
+    def on_step_end(self, state, control):
+        if state.step == {step}:
+            Path("held").touch()
+            while not Path("go").exists():
+                time.sleep(0.01)
+"""
 
 
 class Finished(NamedTuple):
@@ -63,25 +80,30 @@ class Started:
 
     def await_words(self, words: str, within_s: float = 20) -> str:
         """Standard error, once it holds ``words``."""
-        wait_until(
-            lambda: words in self.err or self.process.poll() is not None, within_s, f"says {words}"
-        )
+        wait_until(lambda: words in self.err or self.process.poll() is not None, f"says {words}")
         assert words in self.err, self.err
         return self.err
 
-    def await_step(self, folder: Path, step: int, within_s: float = 20) -> Path:
+    def await_step(self, folder: Path, step: int) -> Path:
         """The run directory below ``folder``, once it has the metrics of ``step``."""
 
         def reached() -> bool:
             return any(row["step"] >= step for row in metrics(only_run(folder)))
 
         self.await_words("  plan ")
-        wait_until(reached, within_s, f"step {step} done")
+        wait_until(reached, f"step {step} done")
         return only_run(folder)
 
-    def end(self, timeout_s: float = 40) -> Finished:
+    def await_hold(self, folder: Path) -> Path:
+        """The run directory below ``folder``, once the run is held; see ``held_after``."""
+        held = folder / "held"
+        wait_until(lambda: held.exists() or self.process.poll() is not None, "the run is held")
+        assert held.exists(), self.err
+        return only_run(folder)
+
+    def end(self) -> Finished:
         """Wait for the end."""
-        code = self.process.wait(timeout_s)
+        code = self.process.wait(2 * PATIENCE_S)
         return Finished(code, self._out.read_text(encoding="utf-8"), self.err)
 
 
@@ -109,12 +131,25 @@ def started(
         put_down(process)
 
 
-def orchestrator(
-    *arguments: str, cwd: Path, name: str = "command", timeout_s: float = 40, **env: str
-) -> Finished:
+def orchestrator(*arguments: str, cwd: Path, name: str = "command", **env: str) -> Finished:
     """``orchestrator ARGUMENTS``, to its end."""
     with started(*arguments, cwd=cwd, name=name, **env) as command:
-        return command.end(timeout_s)
+        return command.end()
+
+
+def held_after(step: int, folder: Path) -> str:
+    """The option that holds a run from ``folder`` when it has told of ``step``, until ``let_go``.
+
+    Whatever is done to the run meanwhile is done at that step, however fast the machine is. The
+    step is committed once the run is let go; a run is held only once.
+    """
+    (folder / "holding.py").write_text(HOLD.format(step=step), encoding="utf-8")
+    return '--set=callbacks=["holding:Hold"]'
+
+
+def let_go(folder: Path) -> None:
+    """Let a held run go on."""
+    (folder / "go").touch()
 
 
 def clean_environment(home: Path, more: Mapping[str, str]) -> dict[str, str]:

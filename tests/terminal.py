@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.processes import put_down
+from tests.processes import PATIENCE_S, put_down
 from tests.running import ORCHESTRATOR, clean_environment
 
 ROWS, COLUMNS = 50, 200
@@ -23,8 +23,6 @@ CTRL_C = "\x03"
 PROMPT = re.compile(r"<exit (\d+)> $")
 #: What moves the cursor, colours or clears.
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[()=>][0-9A-Za-z]?|\r|\x07")
-#: Echo of a typed line may be wrapped; nothing else of ours is as long.
-WITHIN_S = 30.0
 
 
 class Terminal:
@@ -50,23 +48,23 @@ class Terminal:
         """Keys without Enter."""
         os.write(self._descriptor, keys.encode())
 
-    def wait_for(self, words: str, within_s: float = WITHIN_S) -> str:
+    def wait_for(self, words: str) -> str:
         """What is shown, once it matches the regular expression ``words``."""
-        end = time.monotonic() + within_s
+        end = time.monotonic() + PATIENCE_S
         while not re.search(words, self.shown):
             left = end - time.monotonic()
-            assert left > 0, f"not within {within_s} s: {words!r} in\n{self.shown}"
+            assert left > 0, f"not within {PATIENCE_S:.0f} s: {words!r} in\n{self.shown}"
             self._read(left)
         return self.shown
 
-    def run(self, line: str, within_s: float = WITHIN_S) -> str:
+    def run(self, line: str) -> str:
         """Type a command, and return what it shows; it must end with exit code 0."""
         self.type(line)
-        return self.end(0, within_s)
+        return self.end(0)
 
-    def end(self, code: int, within_s: float = WITHIN_S) -> str:
+    def end(self, code: int) -> str:
         """What the command has shown when the prompt is back; its exit code must be ``code``."""
-        shown = self.wait_for(PROMPT.pattern, within_s)
+        shown = self.wait_for(PROMPT.pattern)
         found = PROMPT.search(shown)
         assert found is not None
         assert int(found[1]) == code, shown

@@ -58,7 +58,7 @@ def worker_process(
         )
     try:
         with connect(seen_from or url) as redis:
-            wait_until(lambda: beats(redis, name) or process.poll() is not None, 15, f"{name} up")
+            wait_until(lambda: beats(redis, name) or process.poll() is not None, f"{name} up")
         assert process.poll() is None, log.read_text(encoding="utf-8")
         yield Worker(process, name, log)
     finally:

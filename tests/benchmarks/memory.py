@@ -111,7 +111,7 @@ def main() -> None:
             for row in rows(command, folder, wanted.steps, wanted.rows):
                 found.append(row)
                 print("  ".join(f"{value:>18}" for value in row), flush=True)
-            assert command.end(120).code == 0, command.err[-2000:]
+            assert command.end().code == 0, command.err[-2000:]
     grown = growth(found)
     for name, factor in grown.items():
         print(f"{name:>18}  x {factor:.3f}{'' if factor <= LARGEST_GROWTH else '   GROWS'}")

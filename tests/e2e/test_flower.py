@@ -43,7 +43,7 @@ class Watched(NamedTuple):
 
 def answers(address: str) -> bool:
     try:
-        httpx.get(address, timeout=2, trust_env=False)
+        httpx.get(address, timeout=10, trust_env=False)
     except httpx.TransportError:
         return False
     return True
@@ -53,22 +53,22 @@ def answers(address: str) -> bool:
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """A run that goes on until it is stopped, once Flower has seen tasks of both kinds."""
     folder = tmp_path_factory.mktemp("watched")
-    options = ("--steps=500", "--set=template_latency_s=0.2", "--flower")
+    options = ("--steps=5000", "--set=template_latency_s=0.2", "--flower")
     with started("run", *SMALL[1:], *options, cwd=folder) as command:
         said = command.await_words("  flower ")
         found = re.search(r"flower +(http://127\.0\.0\.1:\d+) +login (\w+):(\S+)", said)
         assert found, said
         address, user, password = found.groups()
-        wait_until(lambda: answers(address), 15, "Flower answers")
+        wait_until(lambda: answers(address), "Flower answers")
         children = descendants(command.pid)
         (worker, *_) = running(children, "-m worker")
         url = environment(worker)["REDIS_URL"]
         seen = Watched(command, children, address, (user, password), url)
         wait_until(
             lambda: {task["name"] for task in seen.tasks()} >= {"generate", "score"},
-            15,
             "tasks of both kinds in Flower",
         )
+        wait_until(seen.workers, "the worker in Flower")
         yield seen
 
 
@@ -135,9 +135,9 @@ def test_flower_ends_with_the_run(watched: Watched) -> None:
     assert len(running(watched.children, "-m flower")) == 1
 
     watched.command.process.send_signal(signal.SIGTERM)
-    ended = watched.command.end(15)
+    ended = watched.command.end()
 
     assert ended.code == 143, ended.err
-    wait_until(lambda: not any(map(alive, watched.children)), 5, "all children gone")
+    wait_until(lambda: not any(map(alive, watched.children)), "all children gone")
     assert not answers(watched.address)
     assert watched.login[1] not in ended.out

@@ -2,13 +2,10 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.benchmarks.hidden_taste import learn
 from tests.hidden_taste import USEFUL, taste
 
 
-@pytest.mark.timeout(150)
 def test_within_1024_paid_calls_nine_tenths_of_what_can_be_gained_are_learnt(
     workplace: Path,
 ) -> None:

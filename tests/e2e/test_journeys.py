@@ -18,8 +18,6 @@ from tests.running import ORCHESTRATOR, ROOT, json_lines, only_run
 from tests.standin_calls import MODEL
 from tests.terminal import CTRL_C, Terminal, terminal
 
-pytestmark = pytest.mark.timeout(150)
-
 NUMBER = r"[-+]?\d[\d,.]*"
 #: A key with some credit left, and answers slow enough to be interrupted.
 CALM = Settings(latency_ms=80, key_limit=12.4)

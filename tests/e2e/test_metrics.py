@@ -59,10 +59,10 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     folder = tmp_path_factory.mktemp("metrics")
     with running(Settings(latency_ms=20)) as standin:
         standin.control("faults", {"rates": {"short_body": 0.1}})
-        words = arguments(folder, "--steps=500", "--budget=5", "--metrics-port=0", "--yes")
+        words = arguments(folder, "--steps=5000", "--budget=500", "--metrics-port=0", "--yes")
         environment = {**pointed_at(standin), "WORKER_METRICS_PORT": "0"}
         with started(*words, cwd=folder, **environment) as command:
-            run = command.await_step(folder, 3, within_s=40)
+            run = command.await_step(folder, 3)
             log = (run / "logs" / "latest" / "worker-1.log").read_text("utf-8")
             worker = scraped(address_in(log))
             yield Scraped(scraped(address_in(command.err)), worker, len(metrics(only_run(folder))))
@@ -72,7 +72,7 @@ def test_a_run_shows_where_it_is_and_what_it_costs(seen: Scraped) -> None:
     values = {name: samples[0][1] for name, samples in seen.run.items()}
 
     assert seen.step - 1 <= values["cgrpo_step"] == values["cgrpo_policy_version"] <= seen.step
-    assert values["cgrpo_max_steps"] == 500
+    assert values["cgrpo_max_steps"] == 5000
     assert 0 < values["cgrpo_reward"] < 1
     assert 0 < values["cgrpo_eval_reward"] < 1
     assert {labels["part"] for labels, _ in seen.run["cgrpo_reward_part"]} > {"judge", "length"}
@@ -80,9 +80,9 @@ def test_a_run_shows_where_it_is_and_what_it_costs(seen: Scraped) -> None:
     assert values["cgrpo_fleet_groups"] == 32
     assert values["cgrpo_redis_up"] == 1
     assert 0 <= values["cgrpo_calls_in_flight"] <= 64
-    assert values["cgrpo_budget_usd"] == 5
+    assert values["cgrpo_budget_usd"] == 500
     gone = sum(map(seen.total, ("cgrpo_cost_usd_total", "cgrpo_cost_perhaps_usd")))
-    left = 5 - gone - seen.total("cgrpo_cost_reserved_usd")
+    left = 500 - gone - seen.total("cgrpo_cost_reserved_usd")
     assert seen.total("cgrpo_cost_usd_total") > 0
     assert values["cgrpo_budget_left_usd"] == pytest.approx(left)
     scored = [v for labels, v in seen.run["cgrpo_rollouts_total"] if labels["outcome"] == "scored"]

@@ -19,8 +19,6 @@ from tests.pages import SKIPPED, blocks, pages, script, typed
 from tests.running import ORCHESTRATOR, ROOT, clean_environment, json_lines
 from tests.working import worker_process
 
-pytestmark = pytest.mark.timeout(300)
-
 #: What pages tell people to replace.
 KEYS = ("sk-or-v1-YOUR-KEY", "sk-or-v1-...")
 #: ``orchestrator`` of the pages: the same, with small runs and free ports.

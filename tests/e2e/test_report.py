@@ -11,7 +11,16 @@ from orchestrator.report.html.write import write_comparison, write_report
 from orchestrator.run_directory import RunDirectory
 from shared.errors import UsageError
 from tests.reported import Page
-from tests.running import SMALL, Ended, Finished, json_lines, orchestrator, started
+from tests.running import (
+    SMALL,
+    Ended,
+    Finished,
+    held_after,
+    json_lines,
+    let_go,
+    orchestrator,
+    started,
+)
 
 
 def report(folder: Path, *words: str) -> Finished:
@@ -114,10 +123,11 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_shown(runs: Path, small_run
 
 
 def test_an_interrupted_run_leaves_a_report_that_does_not_judge(workplace: Path) -> None:
-    slow = ("--set=template_latency_s=0.1", "--steps=40", "--no-live")
-    with started("run", *SMALL, *slow, cwd=workplace) as command:
-        run = command.await_step(workplace, 2)
+    hold = held_after(2, workplace)
+    with started("run", *SMALL, "--no-live", hold, cwd=workplace) as command:
+        run = command.await_hold(workplace)
         command.process.send_signal(signal.SIGINT)
+        let_go(workplace)
         ended = command.end()
 
     assert ended.code == 130
@@ -130,10 +140,11 @@ def test_an_interrupted_run_leaves_a_report_that_does_not_judge(workplace: Path)
 def test_a_report_that_cannot_be_written_costs_neither_the_result_nor_the_exit_code(
     workplace: Path,
 ) -> None:
-    slow = ("--set=template_latency_s=0.1", "--no-live")
-    with started("run", *SMALL, *slow, cwd=workplace) as command:
-        run = command.await_step(workplace, 1)
+    hold = held_after(1, workplace)
+    with started("run", *SMALL, "--no-live", hold, cwd=workplace) as command:
+        run = command.await_hold(workplace)
         (run / "report.html" / "in the way").mkdir(parents=True)
+        let_go(workplace)
         ended = command.end()
 
     assert ended.code == 0

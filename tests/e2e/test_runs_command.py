@@ -17,6 +17,7 @@ from orchestrator.state_lock import lock_state
 from shared.errors import RunStopped
 from shared.keys import RunKeys
 from tests.commanding import Command
+from tests.processes import PATIENCE_S
 from tests.running import ORCHESTRATOR, Ended, clean_environment
 
 NEW, OLD = "new--template--20260102-1000-bbbb", "old--template--20260101-1000-aaaa"
@@ -218,7 +219,7 @@ def test_in_a_terminal_a_person_is_asked(
         stderr=subprocess.DEVNULL,
     ) as process:
         os.write(ours, typed)
-        process.wait(30)
+        process.wait(PATIENCE_S)
     os.close(ours)
     os.close(theirs)
 

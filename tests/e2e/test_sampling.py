@@ -4,7 +4,17 @@ import json
 import signal
 from pathlib import Path
 
-from tests.running import Ended, json_lines, metrics, only_run, orchestrator, started
+from tests.processes import PATIENCE_S
+from tests.running import (
+    Ended,
+    held_after,
+    json_lines,
+    let_go,
+    metrics,
+    only_run,
+    orchestrator,
+    started,
+)
 
 CHOOSY = (
     "--steps=5",
@@ -32,11 +42,12 @@ def test_a_run_that_remembers_its_prompts_is_the_same_after_a_kill(
     assert whole.how.code == 0, whole.how.err
     assert "(1 steps x 2 + 4 steps x 3) prompts x 3 slots = 42 rollouts" in whole.how.err
 
-    slow = "--set=template_latency_s=0.2"
-    with started("run", *CHOOSY, slow, cwd=folders["broken"]) as command:
-        run = command.await_step(folders["broken"], 2)
+    hold = held_after(2, folders["broken"])
+    with started("run", *CHOOSY, hold, cwd=folders["broken"]) as command:
+        run = command.await_hold(folders["broken"])
         command.process.send_signal(signal.SIGKILL)
-        command.process.wait(5)
+        command.process.wait(PATIENCE_S)
+    let_go(folders["broken"])
     resumed = orchestrator("run", "--resume", run.name, cwd=folders["broken"], name="resumed")
 
     assert resumed.code == 0, resumed.err

@@ -1,5 +1,6 @@
 """The key stays in the environment: not in Redis, the run directory, logs, output or Flower."""
 
+import json
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -82,8 +83,10 @@ def flower_pages(command: Started) -> dict[str, str]:
             return False
         return '"generate"' in shown and '"score"' in shown
 
-    wait_until(shows_both, 20, "tasks of both kinds in Flower")
-    (worker,) = httpx.get(f"{address}/api/workers", auth=(user, password), trust_env=False).json()
+    wait_until(shows_both, "tasks of both kinds in Flower")
+    # Flower hears of workers and of their tasks by different ways, in any order.
+    wait_until(lambda: '"embedded-' in get("/api/workers?refresh=1"), "the worker in Flower")
+    (worker,) = json.loads(get("/api/workers"))
     task = re.findall(r'"uuid": "([^"]+)"', get("/api/tasks"))[0]
     paths = (*PAGES, f"/worker/{worker}", f"/task/{task}", f"/api/task/info/{task}")
     return {path: get(path) for path in paths}
@@ -97,7 +100,7 @@ def met(standin: Running) -> set[str]:
 def watch(standin: Running, folder: Path) -> Seen:
     """A run that meets the faults in which a key may travel, until the last one stops it."""
     standin.control("faults", {"script": [name for fault in FORCED for name in (fault, None)]})
-    more = ("--steps=400", "--set=group_size=4", "--set=request_timeout_s=1", "--flower")
+    more = ("--steps=4000", "--set=group_size=4", "--set=request_timeout_s=1", "--flower")
     environ = pointed_at(standin, f"{KEY}\n")
     with started(*arguments(folder, *more), cwd=folder, **environ) as command:
         pages = flower_pages(command)
@@ -105,13 +108,11 @@ def watch(standin: Running, folder: Path) -> Seen:
         programs = {"worker": "-m worker", "flower": "-m flower"}
         pids = {name: running(children, words)[0] for name, words in programs.items()}
         environments = {name: environment(pid) for name, pid in pids.items()}
-        wait_until(lambda: set(FORCED) <= met(standin), 30, "every forced fault met")
+        wait_until(lambda: set(FORCED) <= met(standin), "every forced fault met")
         with connect(environments["worker"]["REDIS_URL"]) as redis:
             # Not all prompts ask for concepts, and jobs come and go.
             dumps: list[str] = []
-            wait_until(
-                lambda: dumps.append(dump(redis)) or ASKED in dumps[-1], 20, "a prompt in Redis"
-            )
+            wait_until(lambda: dumps.append(dump(redis)) or ASKED in dumps[-1], "a prompt in Redis")
         standin.control("faults", {"matches": [{"fault": "unauthorized", "times": None}]})
         ended = command.end()
     return Seen(

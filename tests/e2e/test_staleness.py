@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.standin import Settings, running
 from tests.openrouter_runs import arguments, pointed_at, rollouts
+from tests.processes import PATIENCE_S
 from tests.running import json_lines, metrics, only_run, orchestrator, started
 
 STEPS, BATCH, GROUP = 8, 4, 4
@@ -51,7 +52,7 @@ def test_a_killed_run_takes_up_what_was_in_flight(workplace: Path) -> None:
     with started("run", *AHEAD, "--set=template_latency_s=0.3", cwd=workplace) as command:
         run = command.await_step(workplace, 3)
         command.process.send_signal(signal.SIGKILL)
-        command.process.wait(5)
+        command.process.wait(PATIENCE_S)
 
     resumed = orchestrator("run", "--resume", run.name, cwd=workplace, name="resumed")
 
@@ -64,9 +65,9 @@ def test_what_was_paid_for_in_flight_is_not_paid_for_again(workplace: Path) -> N
         options = ("--set=max_staleness=2", "--steps=6", "--no-live", "--yes")
         words = arguments(workplace, *options, judge=False)
         with started(*words, cwd=workplace, **pointed_at(standin)) as command:
-            run = command.await_step(workplace, 2, within_s=30)
+            run = command.await_step(workplace, 2)
             command.process.send_signal(signal.SIGINT)
-            assert command.end(30).code == 130
+            assert command.end().code == 130
         resumed = orchestrator(
             "run", "--resume", run.name, cwd=workplace, name="resumed", **pointed_at(standin)
         )

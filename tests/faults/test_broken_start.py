@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
 from redis import Redis
 
 from orchestrator.kept_results import kept_results
@@ -12,8 +11,6 @@ from tests.openrouter_runs import ASKED_HELD_OUT, arguments, pointed_at
 from tests.processes import wait_until
 from tests.running import only_run, orchestrator, run_directories, started
 from tests.working import worker_process
-
-pytestmark = pytest.mark.timeout(120)
 
 
 def test_answers_of_an_initial_evaluation_that_breaks_are_not_paid_for_again(
@@ -34,9 +31,9 @@ def test_answers_of_an_initial_evaluation_that_breaks_are_not_paid_for_again(
             worker_process(empty_url, workplace, "first", environment=there) as worker,
             started(*asked, cwd=workplace, **there) as command,
         ):
-            wait_until(kept, 20, "the first answer is kept")
+            wait_until(kept, "the first answer is kept")
             worker.process.kill()
-            stopped = command.end(30)
+            stopped = command.end()
 
         assert stopped.code == 3, stopped.err
         assert "no worker has been alive for 2 s" in stopped.err

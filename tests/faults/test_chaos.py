@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.faults.chaos import TEMPLATE, paid_run, template_run, twin
 from tests.processes import needs_proc
 
-pytestmark = [needs_proc, pytest.mark.timeout(300)]
+pytestmark = needs_proc
 
 
 def test_a_run_that_is_killed_again_and_again_ends_with_the_twins_policy(tmp_path: Path) -> None:

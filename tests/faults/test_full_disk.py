@@ -7,10 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import SMALL, Ended, json_lines, orchestrator, run_directories, started
+from tests.running import (
+    SMALL,
+    Ended,
+    held_after,
+    json_lines,
+    let_go,
+    orchestrator,
+    run_directories,
+    started,
+)
 
 pytestmark = [
-    pytest.mark.timeout(150),
     pytest.mark.skipif(
         not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may mount a small disk"
     ),
@@ -45,12 +53,12 @@ def fill(disk: Path) -> Path:
 def test_a_run_on_a_full_disk_stops_and_goes_on_when_there_is_room(
     small_disk: Path, workplace: Path, small_run: Ended
 ) -> None:
-    slow = (*SMALL, "--no-live", "--set=template_latency_s=0.5")
-    place = f"--set=runs_dir={small_disk}/runs"
-    with started("run", *slow, place, cwd=workplace) as command:
+    options = (*SMALL, "--no-live", f"--set=runs_dir={small_disk}/runs", held_after(1, workplace))
+    with started("run", *options, cwd=workplace) as command:
         command.await_words("step 1/4")
         filler = fill(small_disk)
-        stopped = command.end(110)
+        let_go(workplace)
+        stopped = command.end()
 
     # Either the rows could not be written, or the server could not write its file.
     assert stopped.code == 3, stopped.err

@@ -3,6 +3,7 @@
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,16 @@ from orchestrator.standin import Running, running
 from shared.keys import WORKERS, RunKeys, account_of
 from tests.openrouter_runs import arguments, command, pointed_at
 from tests.processes import wait_until
-from tests.running import SMALL, Ended, metrics, orchestrator, run_directories, started
+from tests.running import (
+    SMALL,
+    Ended,
+    json_lines,
+    metrics,
+    only_run,
+    orchestrator,
+    run_directories,
+    started,
+)
 from tests.standin_calls import MODEL
 from tests.working import keys_of, worker_process
 from worker.governor.keys import AccountKeys
@@ -38,16 +48,34 @@ def slots_of_step_3(redis: Redis, run: str) -> list[str]:
     return [key for key in keys_of(redis, run) if ":slots:3:" in key]
 
 
+def scored_in_step_3(redis: Redis, run: str) -> bool:
+    keys = slots_of_step_3(redis, run)
+    return any(str(field).startswith("score:") for key in keys for field in redis.hkeys(key))
+
+
 @pytest.fixture(scope="module")
-def stopped(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stopped]:
+def stopped(
+    server: str, small_run: Ended, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stopped]:
+    """Stopped in the middle of step 3, which cannot end: one of its groups is in other hands."""
     folder, url = tmp_path_factory.mktemp("stopped"), f"{server}/3"
-    with connect(url) as redis, worker_process(url, folder, "resident"):
-        slow = (*SMALL, "--no-live", "--set=template_latency_s=0.2", f"--redis={url}")
-        with started("run", *slow, cwd=folder) as command:
-            run = command.await_step(folder, 2)
-            wait_until(lambda: slots_of_step_3(redis, run.name), 5, "in the middle of step 3")
+    rows = json_lines((small_run.run / "rollouts.jsonl").read_text("utf-8"))
+    groups = [row["group"] for row in rows if (row["purpose"], row["step"]) == ("train", 3)]
+    with connect(url) as redis, ExitStack() as stack:
+        # Nobody scores, so that the run gets nowhere before that group is taken.
+        stack.enter_context(worker_process(url, folder, "generates", "--queues=generate"))
+        options = (*SMALL, "--no-live", f"--redis={url}")
+        with started("run", *options, cwd=folder) as command:
+            command.await_words("  plan ")
+            run = only_run(folder)
+            lease = RunKeys(run.name).lease(3, groups[0], "score")
+            assert redis.set(lease, "a worker that hangs", nx=True)
+            stack.enter_context(worker_process(url, folder, "scores", "--queues=score"))
+            wait_until(lambda: scored_in_step_3(redis, run.name), "in the middle of step 3")
             command.process.send_signal(signal.SIGINT)
-            assert command.end(20).code == 130
+            command.await_words("stopping after the calls in flight")
+            redis.delete(lease)
+            assert command.end().code == 130
         with Redis.from_url(url) as raw:
             values = {key: raw.dump(key) for key in sorted(keys_of(redis, run.name))}
         yield Stopped(run, url, redis, values)

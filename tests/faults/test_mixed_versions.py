@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from shared.errors import EnvironmentNotReady
-from tests.processes import wait_until
+from tests.processes import PATIENCE_S, wait_until
 from tests.running import ROOT
 from tests.working import dispatching, group_job, worker_process
 
@@ -35,17 +35,17 @@ def test_a_job_waits_for_a_worker_that_can_read_it(
         dispatching(empty_url, run_id) as dispatcher,
     ):
         collecting = threading.Thread(
-            target=lambda: found.update(dispatcher.collect([group_job(run_id)], deadline_s=40))
+            target=lambda: found.update(dispatcher.collect([group_job(run_id)], deadline_s=600))
         )
         collecting.start()
         wait_until(
-            lambda: "is of another version" in other.log.read_text(encoding="utf-8"), 10, "said so"
+            lambda: "is of another version" in other.log.read_text(encoding="utf-8"), "said so"
         )
         assert collecting.is_alive()
 
         # When one of the job's own version comes, beside the other.
         with worker_process(empty_url, workplace, "ours"):
-            collecting.join(30)
+            collecting.join(PATIENCE_S)
 
         assert "Private question" not in other.log.read_text(encoding="utf-8")
     assert all(result.reward for result in found["e001"].values())
@@ -61,14 +61,14 @@ def test_results_that_cannot_be_read_stop_the_run_and_are_not_paid_for_again_and
         dispatching(empty_url, run_id) as dispatcher,
         pytest.raises(EnvironmentNotReady, match=r"cannot be read.*run the same version"),
     ):
-        dispatcher.collect([group_job(run_id)], deadline_s=40)
+        dispatcher.collect([group_job(run_id)], deadline_s=600)
 
     # Then the next try keeps them aside, once, and does their slots again.
     with (
         worker_process(empty_url, workplace, "ours"),
         dispatching(empty_url, run_id) as dispatcher,
     ):
-        found = dispatcher.collect([group_job(run_id)], deadline_s=20)
+        found = dispatcher.collect([group_job(run_id)], deadline_s=600)
         late = dispatcher.take_late()
 
     assert all(result.reward for result in found["e001"].values())

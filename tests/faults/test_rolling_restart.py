@@ -1,23 +1,16 @@
 """Workers that come and go while a paid run goes on: nothing is lost, nothing is paid for twice."""
 
 import signal
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
 from redis import Redis
 
 from orchestrator.standin import Settings, running
 from tests.openrouter_runs import arguments, pointed_at, result, rollouts
-from tests.processes import wait_until
+from tests.processes import PATIENCE_S, wait_until
 from tests.running import started
 from tests.working import Worker, worker_process
-
-pytestmark = pytest.mark.timeout(120)
-
-#: Longer than the longest call of the stand-in here takes.
-LONGEST_STOP_S = 8.0
 
 
 def test_a_rolling_restart_of_the_fleet_loses_nothing_and_pays_nothing_twice(
@@ -36,17 +29,14 @@ def test_a_rolling_restart_of_the_fleet_loses_nothing_and_pays_nothing_twice(
         options = ("--steps=5", "--set=max_inflight=12", f"--redis={empty_url}", "--yes")
         run = started(*arguments(workplace, *options), cwd=workplace, **environment)
         command = stack.enter_context(run)
-        command.await_step(workplace, 1, within_s=40)
+        command.await_step(workplace, 1)
 
         # When every worker is replaced, one after the other.
         for number, old in enumerate(crew):
             worker(f"new-{number}")
-            began = time.monotonic()
             old.process.send_signal(signal.SIGTERM)
-            old.process.wait(LONGEST_STOP_S)
-            assert time.monotonic() - began < LONGEST_STOP_S
-            time.sleep(0.5)
-        how = command.end(60)
+            assert old.process.wait(PATIENCE_S) == 0
+        how = command.end()
 
         # Then the run never noticed, and every answer was paid for once.
         assert how.code == 0, how.err
@@ -69,10 +59,10 @@ def test_a_worker_that_is_told_to_stop_gives_back_what_it_has_not_asked_yet(
         options = ("--steps=1", "--set=max_rpm=6", f"--redis={empty_url}", "--yes", "--no-live")
         run = started(*arguments(workplace, *options, judge=False), cwd=workplace, **environment)
         stack.enter_context(run)
-        wait_until(lambda: standin.control("received?last=0")["count"], 20, "a call")
+        wait_until(lambda: standin.control("received?last=0")["count"], "a call")
 
         only.process.send_signal(signal.SIGTERM)
 
-        only.process.wait(LONGEST_STOP_S)
+        assert only.process.wait(PATIENCE_S) == 0
         assert "left to others" in only.log.read_text(encoding="utf-8")
         assert list(empty_redis.scan_iter("cgrpo:*:lease:*", count=1000)) == []

@@ -42,14 +42,14 @@ def test_one_processs_429_holds_back_another(
             calling(empty_url, standin.base_url) as first,
             calling(empty_url, standin.base_url) as second,
         ):
+            began = time.monotonic()
             limited = asyncio.create_task(first.ask(asked(run_id, 0)))
             while not faults(empty_redis, run_id):
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.05)
-            began = time.monotonic()
             await second.ask(asked(run_id, 1))
             # The reset that was named is a second after the refusal.
-            assert 0.5 < time.monotonic() - began < 3
+            assert time.monotonic() - began > 0.9
             assert (await limited).attempts == 2
 
     asyncio.run(scene())
@@ -59,11 +59,12 @@ def test_one_processs_429_holds_back_another(
 def test_a_slot_whose_time_runs_out_before_its_call_may_leave_is_rate_limited(
     empty_url: str, empty_redis: Redis, run_id: str, standin: Running
 ) -> None:
+    standin.control("settings", {"retry_after_s": 600})
     order(standin, "in_flight", "/k0/", times=None)
 
     async def scene(caller: Caller) -> None:
         with pytest.raises(ProviderFailure) as failed:
-            await caller.ask(asked(run_id, 0, slot_timeout_s=0.4))
+            await caller.ask(asked(run_id, 0, slot_timeout_s=2))
         assert (failed.value.kind, failed.value.attempts) == (FailureKind.RATE_LIMITED, 1)
         with pytest.raises(ProviderFailure) as failed:
             await caller.ask(asked(run_id, 1, slot_timeout_s=0.1))

@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +30,6 @@ class Cluster(NamedTuple):
     """A running cluster with two workers."""
 
     url: str
-    seconds: float
     children: set[int]
     logs: Path
 
@@ -40,12 +38,10 @@ class Cluster(NamedTuple):
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
     before = descendants(os.getpid()) if Path("/proc").is_dir() else set()
-    began = time.monotonic()
     with Embedded(folder / "state", folder / "logs", workers=2, groups=3) as running_cluster:
         running_cluster.await_workers()
-        seconds = time.monotonic() - began
         children = descendants(os.getpid()) - before if Path("/proc").is_dir() else set()
-        yield Cluster(running_cluster.url, seconds, children, folder / "logs")
+        yield Cluster(running_cluster.url, children, folder / "logs")
 
 
 def password_of(url: str) -> str:
@@ -54,10 +50,9 @@ def password_of(url: str) -> str:
     return password
 
 
-def test_server_and_workers_are_ready_within_5_s(cluster: Cluster) -> None:
+def test_server_and_workers_are_ready(cluster: Cluster) -> None:
     with connect(cluster.url) as redis:
         assert [card.groups for card in live_workers(redis)] == [3, 3]
-    assert cluster.seconds < 5
 
 
 @pytest.mark.parametrize("login", ["", ":guess@"])
@@ -146,16 +141,14 @@ def test_a_state_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
 
 
 @needs_proc
-def test_stop_leaves_no_process_and_is_quick(tmp_path: Path) -> None:
+def test_stop_leaves_no_process(tmp_path: Path) -> None:
     before = descendants(os.getpid())
     cluster = Embedded(tmp_path / "state", tmp_path / "logs", workers=1, groups=1)
     with cluster:
         cluster.await_workers()
         children = descendants(os.getpid()) - before
         assert len(running(children, "valkey")) == len(running(children, "-m worker")) == 1
-        began = time.monotonic()
 
-    assert time.monotonic() - began < 4
     assert [pid for pid in children if alive(pid)] == []
     cluster.stop()  # Once more is no harm.
 
@@ -207,12 +200,10 @@ def test_files_of_the_user_never_take_the_place_of_a_workers_modules(
         cluster.await_workers()
 
 
-def test_a_server_that_does_not_answer_is_said_so_in_under_3_s() -> None:
-    began = time.monotonic()
+def test_a_server_that_does_not_answer_is_said_so() -> None:
     with pytest.raises(EnvironmentNotReady, match="does not answer") as refused:
         check_server(f"redis://me:secret@127.0.0.1:{free_port()}/0")
 
-    assert time.monotonic() - began < 3
     assert "secret" not in str(refused.value)
 
 
@@ -233,4 +224,4 @@ def test_a_server_whose_keeper_is_killed_goes_with_it(tmp_path: Path) -> None:
 
         os.kill(keeper, 9)
 
-        wait_until(lambda: not alive(server), 3, "server gone")
+        wait_until(lambda: not alive(server), "server gone")

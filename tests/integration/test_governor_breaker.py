@@ -6,6 +6,7 @@ import pytest
 
 from shared.keys import RunKeys
 from tests.governing import RUN, Fleet, limits, play, soon, ticket, valkey
+from tests.processes import PATIENCE_S
 from worker.governor import Settlement
 
 GOOD, RETRY = None, ""
@@ -23,7 +24,7 @@ async def answers(fleet: Fleet, faults: Sequence[str | None], name: str = "") ->
     for number, fault in enumerate(faults):
         governor = fleet[number % len(fleet.governors)]
         call = ticket(f"{name}{number}")
-        await governor.admit(call, limits(), soon(1))
+        await governor.admit(call, limits(), soon(PATIENCE_S))
         ends = Settlement(0, 0, "no", None, throttled=False, fault=fault)
         said.append(await governor.settle(call, ends))
     return said
@@ -78,7 +79,7 @@ def test_a_stopped_run_has_no_breaker_and_a_resumed_one_has_it_again(url: str) -
         late = [ticket(n) for n in range(10)]
         for call in late:
             await fleet.limit(20)
-            await fleet[0].admit(call, limits(), soon(1))
+            await fleet[0].admit(call, limits(), soon(PATIENCE_S))
         await fleet[0].stop(RUN, "breaker", "change the request")
         ends = Settlement(0, 0, "no", None, throttled=False, fault="bad")
         assert [await fleet[0].settle(call, ends) for call in late] == [None] * 10

@@ -8,6 +8,7 @@ import pytest
 
 from shared.keys import RunKeys
 from tests.governing import FINE, RUN, Fleet, blocked, leaves, limits, play, soon, ticket, valkey
+from tests.processes import PATIENCE_S
 from worker.governor import Settlement, Stop, Stopped
 
 WAITERS = 60
@@ -36,7 +37,7 @@ def test_the_cap_holds_with_sixty_waiters_until_it_is_used_up_and_the_run_stops(
             for attempt in range(1000):
                 call = ticket(f"{number}/{attempt}", ceiling_nusd=CENT)
                 try:
-                    await governor.admit(call, limits(max_cost_usd=0.5), soon(20))
+                    await governor.admit(call, limits(max_cost_usd=0.5), soon(PATIENCE_S))
                 except Stopped as stopped:
                     return stopped.stop.kind
                 admitted += 1
@@ -67,13 +68,13 @@ def test_who_finds_the_budget_reserved_waits_and_goes_on_when_it_settles_lower(u
     async def scene(fleet: Fleet) -> None:
         budget = limits(max_cost_usd=1e-6)
         first = ticket("first", ceiling_nusd=900)
-        await fleet[0].admit(first, budget, soon(1))
+        await fleet[0].admit(first, budget, soon(PATIENCE_S))
         waiting = await blocked(fleet[1], ticket("second", ceiling_nusd=600), budget)
         assert await fleet[0].stopped(RUN) is None
 
         await fleet[0].settle(first, PAID)
 
-        await asyncio.wait_for(waiting, 0.2)
+        await asyncio.wait_for(waiting, PATIENCE_S)
         assert await fleet.money() == {
             "spent:generate": 400,
             "reserved:generate": 600,
@@ -87,12 +88,12 @@ def test_room_for_several_wakes_those_of_all_processes(url: str) -> None:
     async def scene(fleet: Fleet) -> None:
         budget = limits(max_cost_usd=1e-6)
         first = ticket("first", ceiling_nusd=1000)
-        await fleet[0].admit(first, budget, soon(1))
+        await fleet[0].admit(first, budget, soon(PATIENCE_S))
         waiting = [await blocked(fleet[n], ticket(n, ceiling_nusd=100), budget) for n in range(4)]
 
         await fleet[0].settle(first, PAID)
 
-        await asyncio.wait_for(asyncio.gather(*waiting), 0.2)
+        await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE_S)
 
     play(url, 4, scene)
 
@@ -103,14 +104,14 @@ def test_every_role_and_kind_of_money_counts_against_the_cap(url: str) -> None:
         kinds = {"generate": PAID, "judge": UNKNOWN._replace(estimate_nusd=250), "eval": BROKEN}
         for role, ends in kinds.items():
             call = ticket(role, role=role, ceiling_nusd=300)
-            await fleet[0].admit(call, budget, soon(1))
+            await fleet[0].admit(call, budget, soon(PATIENCE_S))
             await fleet[0].settle(call, ends._replace(estimate_nusd=300))
 
         books = await fleet.money()
         kinds_booked = ("spent:generate", "estimated:judge", "perhaps:eval")
         assert [books[kind] for kind in kinds_booked] == [400, 300, 300]
         with pytest.raises(Stopped, match=r"\$0\.000001 are spent or perhaps spent"):
-            await fleet[0].admit(ticket("free"), budget, soon(1))
+            await fleet[0].admit(ticket("free"), budget, soon(PATIENCE_S))
 
     play(url, 1, scene)
 
@@ -119,7 +120,7 @@ def test_a_cap_stops_only_the_run_whose_money_it_is(url: str) -> None:
     async def scene(fleet: Fleet) -> None:
         budget = limits(max_cost_usd=1e-6)
         with pytest.raises(Stopped):
-            await fleet[0].admit(ticket("dear", ceiling_nusd=2000), budget, soon(1))
+            await fleet[0].admit(ticket("dear", ceiling_nusd=2000), budget, soon(PATIENCE_S))
 
         assert await leaves(fleet[0], ticket("other", run="other", ceiling_nusd=1000), budget)
 
@@ -130,7 +131,9 @@ def test_a_stop_for_another_reason_that_came_first_is_the_one_that_is_told(url: 
     async def scene(fleet: Fleet) -> None:
         await fleet[1].stop(RUN, "credits", "buy credits")
         with pytest.raises(Stopped, match="buy credits"):
-            await fleet[0].admit(ticket(1, ceiling_nusd=9), limits(max_cost_usd=1e-9), soon(1))
+            await fleet[0].admit(
+                ticket(1, ceiling_nusd=9), limits(max_cost_usd=1e-9), soon(PATIENCE_S)
+            )
         # Whoever finds the budget used up at the same time does not replace it either.
         await fleet[0].stop(RUN, "budget", "raise it")
         assert await fleet[0].stopped(RUN) == Stop("credits", "buy credits")
@@ -154,7 +157,7 @@ def test_a_stop_for_another_reason_that_came_first_is_the_one_that_is_told(url: 
 def test_a_settlement_is_booked_once(url: str, ends: Settlement, books: dict[str, int]) -> None:
     async def scene(fleet: Fleet) -> None:
         call = ticket("call", ceiling_nusd=1000)
-        await fleet[0].admit(call, limits(), soon(1))
+        await fleet[0].admit(call, limits(), soon(PATIENCE_S))
         for _ in range(2):
             await fleet[0].settle(call, ends)
         await fleet[1].settle(call, ends)
@@ -169,12 +172,12 @@ def test_a_cancelled_settlement_is_booked_all_the_same(url: str) -> None:
     async def scene(fleet: Fleet) -> None:
         for number in range(20):
             call = ticket(number, ceiling_nusd=1000)
-            await fleet[0].admit(call, limits(), soon(1))
+            await fleet[0].admit(call, limits(), soon(PATIENCE_S))
             settling = asyncio.create_task(fleet[0].settle(call, PAID))
             await asyncio.sleep(0.0001 * number)
             settling.cancel()
             await asyncio.wait({settling})
-        await asyncio.sleep(0.1)
+        await fleet[0].aclose()
         assert await fleet.money() == {"spent:generate": 8000, "calls:generate": 20}
 
     play(url, 1, scene)
@@ -183,7 +186,7 @@ def test_a_cancelled_settlement_is_booked_all_the_same(url: str) -> None:
 def test_what_a_call_perhaps_cost_is_resolved_once_its_cost_is_known(url: str) -> None:
     async def scene(fleet: Fleet) -> None:
         call = ticket("k2/generate/1", ceiling_nusd=1000)
-        await fleet[0].admit(call, limits(), soon(1))
+        await fleet[0].admit(call, limits(), soon(PATIENCE_S))
         await fleet[0].settle(call, BROKEN)
 
         assert await fleet[1].resolve(RUN, "generate", call.call, 420)
@@ -198,17 +201,18 @@ def test_what_a_call_perhaps_cost_is_resolved_once_its_cost_is_known(url: str) -
 def test_the_reservation_of_a_dead_worker_is_perhaps_spent(url: str) -> None:
     async def scene(fleet: Fleet) -> None:
         budget = limits(max_cost_usd=1e-6)
-        await fleet[0].admit(ticket("dead", ceiling_nusd=700, lifetime_s=0.3), budget, soon(1))
+        dead = ticket("dead", ceiling_nusd=700, lifetime_s=0.3)
+        await fleet[0].admit(dead, budget, soon(PATIENCE_S))
         judge = ticket("judge", role="judge", ceiling_nusd=300)
 
         # It waits for the reservation, which settles no lower when it expires.
         with pytest.raises(Stopped):
-            await fleet[1].admit(ticket("dear", ceiling_nusd=301), budget, soon(2))
+            await fleet[1].admit(ticket("dear", ceiling_nusd=301), budget, soon(PATIENCE_S))
 
         books = {"perhaps:generate": 700, "unknown:generate": 1, "calls:generate": 1}
         assert await fleet.money() == books
         await fleet.redis.delete(RunKeys(RUN).stop)
-        await fleet[1].admit(judge, budget, soon(1))
+        await fleet[1].admit(judge, budget, soon(PATIENCE_S))
         assert await fleet.money() == {**books, "reserved:judge": 300}
 
     play(url, 2, scene)
@@ -217,9 +221,9 @@ def test_the_reservation_of_a_dead_worker_is_perhaps_spent(url: str) -> None:
 def test_a_worker_that_was_only_slow_says_later_what_its_call_cost(url: str) -> None:
     async def scene(fleet: Fleet) -> None:
         slow = ticket("slow", ceiling_nusd=700, lifetime_s=0.05)
-        await fleet[0].admit(slow, limits(max_tpm=60_000), soon(1))
+        await fleet[0].admit(slow, limits(max_tpm=60_000), soon(PATIENCE_S))
         await asyncio.sleep(0.1)
-        await fleet[1].admit(ticket("other"), limits(), soon(1))
+        await fleet[1].admit(ticket("other"), limits(), soon(PATIENCE_S))
         assert (await fleet.money())["perhaps:generate"] == 700
 
         for _ in range(2):
@@ -234,9 +238,9 @@ def test_a_call_that_is_delivered_again_leaves_the_dead_workers_dollars_in_doubt
     async def scene(fleet: Fleet) -> None:
         one = limits(max_inflight=1)
         call = ticket("again", ceiling_nusd=700)
-        await fleet[0].admit(call, one, soon(1))
+        await fleet[0].admit(call, one, soon(PATIENCE_S))
 
-        await fleet[1].admit(call, one, soon(0.3))
+        await fleet[1].admit(call, one, soon(PATIENCE_S))
 
         books = {"perhaps:generate": 700, "unknown:generate": 1, "calls:generate": 1}
         assert await fleet.money() == {**books, "reserved:generate": 700}
@@ -255,8 +259,8 @@ def test_a_call_that_is_delivered_again_leaves_the_dead_workers_dollars_in_doubt
 def test_of_two_workers_with_the_same_call_each_settles_its_own(url: str) -> None:
     async def scene(fleet: Fleet) -> None:
         call = ticket("again", ceiling_nusd=700)
-        await fleet[0].admit(call, limits(), soon(1))
-        await fleet[1].admit(call, limits(), soon(1))
+        await fleet[0].admit(call, limits(), soon(PATIENCE_S))
+        await fleet[1].admit(call, limits(), soon(PATIENCE_S))
 
         await fleet[0].settle(call, PAID)
 
@@ -273,7 +277,7 @@ def test_large_sums_stay_exact(url: str) -> None:
         million = 1_000_000 * 100 * CENT
         for number in range(3):
             call = ticket(number, ceiling_nusd=million + 1)
-            await fleet[0].admit(call, limits(max_cost_usd=5e6), soon(1))
+            await fleet[0].admit(call, limits(max_cost_usd=5e6), soon(PATIENCE_S))
             await fleet[0].settle(call, PAID._replace(cost_nusd=million + 1))
         assert (await fleet.money())["spent:generate"] == 3 * million + 3
 

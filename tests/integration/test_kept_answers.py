@@ -20,6 +20,7 @@ from tests.calling import (
     sampling,
     spent_nusd,
 )
+from tests.processes import PATIENCE_S
 from worker.calls import Caller
 from worker.generation import generate_group
 from worker.governor import Withdrawn
@@ -67,7 +68,7 @@ async def begun(slots: Slots, run: str, role: str = "generate") -> Held:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -178,7 +179,7 @@ def test_a_worker_that_drains_ends_what_is_on_the_wire_and_leaves_the_rest(
     keys = RunKeys(run_id)
     job = generate_job(run_id, slots=16)
     empty_redis.set(keys.job(1, "e001", "generate"), job.model_dump_json())
-    standin.control("settings", {"latency_ms": 300})
+    standin.control("settings", {"latency_ms": 1000})
 
     async def scene(slots: Slots, caller: Caller) -> None:
         held = await begun(slots, run_id)
@@ -188,7 +189,7 @@ def test_a_worker_that_drains_ends_what_is_on_the_wire_and_leaves_the_rest(
         caller.drain()
 
         with pytest.raises(Withdrawn, match="stopping"):
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(PATIENCE_S):
                 await work
 
     play(empty_url, standin, scene)

@@ -1,7 +1,6 @@
 """Rewards of the Python API: the formulas, custom ones by subclass and by name, early stopping."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,7 +51,6 @@ class Counting(RewardModule):
 def test_a_custom_reward_is_what_is_learnt(
     reward: type[RewardModule], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    began = time.monotonic()
     model = create_fine_tuned_model(
         TRAINING_DATA, reward_module=reward(), optimizer_config={"epochs": 6}, group_size=16
     )
@@ -60,8 +58,6 @@ def test_a_custom_reward_is_what_is_learnt(
     answer = model.run({"text": "Explain quantum computing"})
     assert answer["template"].startswith("Three steps")
     assert "\nReward: 1.000\nFeedback: Reward: 1.00\n" in capsys.readouterr().out
-    # 96 rewards of 0.05 s: those of a batch run together.
-    assert time.monotonic() - began < 4
 
 
 def test_a_custom_reward_may_build_on_the_formulas_and_on_the_reference() -> None:

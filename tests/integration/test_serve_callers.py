@@ -54,10 +54,10 @@ def test_a_caller_who_goes_away_ends_the_call(policy: Policy, stream: bool) -> N
     """Before the endpoint has said anything: whoever waits on would pay for nobody."""
     with on_a_thread(silent) as endpoint, served(policy, endpoint.url) as server:
         with calling(server, stream=stream):
-            wait_until(lambda: endpoint.asked == 1, 5, "the endpoint is asked")
+            wait_until(lambda: endpoint.asked == 1, "the endpoint is asked")
             assert server.desk.inflight == 1
-        wait_until(lambda: endpoint.hung_up == 1, 5, "the endpoint sees the end")
-        wait_until(lambda: server.lines, 5, "there is an access line")
+        wait_until(lambda: endpoint.hung_up == 1, "the endpoint sees the end")
+        wait_until(lambda: server.lines, "there is an access line")
 
         assert server.desk.inflight == 0
         assert server.lines[0].split()[3] == "499"
@@ -78,8 +78,8 @@ def test_a_caller_who_leaves_a_stream_ends_it_at_the_endpoint(policy: Policy) ->
         sent = body(stream=True)
         with httpx.stream("POST", url, content=sent, timeout=10, trust_env=False) as answer:
             assert next(answer.iter_raw()).startswith(EVENT)
-        wait_until(case.endpoint.hung_up.is_set, 5, "the endpoint sees the end")
-        wait_until(lambda: case.served.desk.inflight == 0, 5, "the place is free")
+        wait_until(case.endpoint.hung_up.is_set, "the endpoint sees the end")
+        wait_until(lambda: case.served.desk.inflight == 0, "the place is free")
 
 
 def test_a_caller_who_leaves_during_an_upload_frees_his_place(policy: Policy) -> None:
@@ -90,10 +90,10 @@ def test_a_caller_who_leaves_during_an_upload_frees_his_place(policy: Policy) ->
     with between(policy, never_answers) as case:
         with uploading(case.served, "POST /v1/chat/completions", 100) as caller:
             caller.sendall(b"{")
-            wait_until(lambda: case.served.desk.inflight == 1, 5, "the upload has a place")
-        wait_until(lambda: case.served.desk.inflight == 0, 5, "the place is free")
+            wait_until(lambda: case.served.desk.inflight == 1, "the upload has a place")
+        wait_until(lambda: case.served.desk.inflight == 0, "the place is free")
         assert case.endpoint.received == []
-        wait_until(lambda: not kept(), 5, "what he sent is forgotten")
+        wait_until(lambda: not kept(), "what he sent is forgotten")
 
 
 def test_a_method_that_is_refused_keeps_no_place(policy: Policy) -> None:
@@ -109,7 +109,7 @@ def test_a_caller_who_leaves_during_a_refused_upload_is_no_failure(
 ) -> None:
     with between(policy, never_answers) as case:
         with uploading(case.served, "BREW /v1/chat/completions", 100):
-            wait_until(lambda: case.served.lines, 5, "the method is refused")
+            wait_until(lambda: case.served.lines, "the method is refused")
         assert post(case.served, b"", "/nope").status_code == 404
         assert caplog.records == []
 
@@ -142,8 +142,8 @@ def test_a_caller_who_stops_reading_does_not_keep_his_place(policy: Policy) -> N
         between(policy, floods_events, timeout_s=0.5) as case,
         calling(case.served, stream=True),
     ):
-        wait_until(lambda: case.served.desk.inflight == 1, 5, "the request is under way")
-        wait_until(lambda: case.served.desk.inflight == 0, 5, "the place is free")
+        wait_until(lambda: case.served.desk.inflight == 1, "the request is under way")
+        wait_until(lambda: case.served.desk.inflight == 0, "the place is free")
 
 
 def test_one_too_many_is_told_to_come_again(policy: Policy) -> None:
@@ -152,11 +152,11 @@ def test_one_too_many_is_told_to_come_again(policy: Policy) -> None:
         served(policy, endpoint.url, max_inflight=1) as server,
     ):
         with calling(server):
-            wait_until(lambda: endpoint.asked == 1, 5, "the endpoint is asked")
+            wait_until(lambda: endpoint.asked == 1, "the endpoint is asked")
             refused = post(server, body())
-        wait_until(lambda: server.desk.inflight == 0, 5, "the place is free")
+        wait_until(lambda: server.desk.inflight == 0, "the place is free")
         with calling(server):
-            wait_until(lambda: endpoint.asked == 2, 5, "the place was taken again")
+            wait_until(lambda: endpoint.asked == 2, "the place was taken again")
 
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
     assert refused.json()["error"]["type"] == "rate_limit_error"
@@ -171,7 +171,7 @@ def test_a_failure_of_our_own_tells_where_and_no_contents(policy: Policy) -> Non
     with between(policy, never_answers) as case:
         case.served.desk.planner = Broken(policy, "m", greedy=True, seed=None, follow_ups=False)
         answer = post(case.served, body("private"))
-        wait_until(lambda: case.served.lines, 5, "there is an access line")
+        wait_until(lambda: case.served.lines, "there is an access line")
 
     assert answer.status_code == 500
     assert answer.json()["error"]["type"] == "server_error"

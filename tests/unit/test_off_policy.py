@@ -51,7 +51,6 @@ def right(found: Estimate, truth: float) -> tuple[bool, bool]:
     )
 
 
-@pytest.mark.timeout(180)
 def test_in_93_of_100_runs_the_true_value_is_within_the_interval() -> None:
     hits = dict[str, list[tuple[bool, bool]]](initial=[], other=[])
     errors = dict[str, list[tuple[float, float]]](initial=[], other=[])

@@ -76,10 +76,11 @@ def test_a_self_report_does_not_rescue_an_empty_text() -> None:
     ],
 )
 @pytest.mark.parametrize("reward", [length, vocabulary, structure, quality])
-def test_a_megabyte_takes_less_than_a_second(reward: Callable[[str], float], text: str) -> None:
+def test_a_megabyte_takes_seconds_and_not_hours(reward: Callable[[str], float], text: str) -> None:
     started = time.process_time()
     assert 0 <= reward(text) <= 1
-    assert time.process_time() - started < 1
+    # A rule that looks at every pair of characters would need hours.
+    assert time.process_time() - started < 20
 
 
 # --------------------------------------------------------------------------------- length
