@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.processes import PATIENCE_S
+
 MODEL = "qwen.gguf"
 MODELS = {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "llamacpp"}]}
 
@@ -87,4 +89,4 @@ def plain_endpoint() -> Iterator[Plain]:
             yield server
         finally:
             server.shutdown()
-            thread.join(5)
+            thread.join(PATIENCE_S)

@@ -19,6 +19,7 @@ from orchestrator.serve.upstream import Upstream
 from orchestrator.standin import DEFAULT_KEY
 from orchestrator.trained import Policy
 from tests import loopback
+from tests.processes import PATIENCE_S
 from tests.standin_calls import MODEL
 
 if TYPE_CHECKING:
@@ -133,11 +134,11 @@ def on_a_thread(start: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator
     thread = threading.Thread(target=thread_of_its_own, daemon=True)
     thread.start()
     try:
-        yield began.result(timeout=10)
+        yield began.result(timeout=PATIENCE_S)
     finally:
         if loops:
             loops[0].call_soon_threadsafe(stop.set)
-        thread.join(timeout=10)
+        thread.join(PATIENCE_S)
 
 
 def _desk(

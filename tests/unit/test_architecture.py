@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ HEAVY = {
 }
 LIST_MODULES = """
 import sys
+from collections.abc import Iterator
 from orchestrator.cli import main
 sys.argv = ["orchestrator", *sys.argv[1:]]
 try:
@@ -134,3 +136,52 @@ def test_help_and_usage_errors_load_nothing_heavy(arguments: list[str]) -> None:
     loaded = set(shown.stdout.rpartition("loaded:")[2].split())
     assert loaded & HEAVY == set()
     assert "click" in loaded
+
+
+#: Waits that are given a time of their own, and clocks that are read.
+WAITS = {"wait", "wait_for", "join", "wait_until"}
+CLOCKS = {"monotonic", "perf_counter", "time"}
+#: A wait ends when its state comes: whatever is shorter than this assumes a fast machine.
+SHORTEST_PATIENCE_S = 20
+
+
+def calls_in(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else None
+            yield name or (node.func.id if isinstance(node.func, ast.Name) else ""), node
+
+
+def impatience(tree: ast.AST) -> Iterator[int]:
+    """Lines that wait for a short time only, or fail if the machine is slow."""
+    for name, call in calls_in(tree):
+        given = [*call.args, *(each.value for each in call.keywords if each.arg == "timeout")]
+        if name in WAITS and any(map(is_short, given)):
+            yield call.lineno
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert) and isinstance(node.test, ast.Compare):
+            test = node.test
+            parts = [test.left, *test.comparators]
+            clocks = [name for part in parts for name, _ in calls_in(part) if name in CLOCKS]
+            if clocks and isinstance(test.ops[-1], ast.Lt | ast.LtE) and is_short(parts[-1]):
+                yield node.lineno
+
+
+def is_short(node: ast.AST) -> bool:
+    seconds = node.value if isinstance(node, ast.Constant) else None
+    return isinstance(seconds, int | float) and seconds < SHORTEST_PATIENCE_S
+
+
+def test_no_test_assumes_how_fast_a_machine_is() -> None:
+    """A wait has one bound for all, ``tests.processes.PATIENCE_S``; it ends when its state comes.
+
+    Where a test does something to a run "in the middle", ``tests.running.held_after`` holds it.
+    """
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if "benchmarks" not in path.parts
+        for line in impatience(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+
+    assert found == []
