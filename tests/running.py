@@ -78,7 +78,7 @@ class Started:
     def err(self) -> str:
         return self._err.read_text(encoding="utf-8")
 
-    def await_words(self, words: str, within_s: float = 20) -> str:
+    def await_words(self, words: str) -> str:
         """Standard error, once it holds ``words``."""
         wait_until(lambda: words in self.err or self.process.poll() is not None, f"says {words}")
         assert words in self.err, self.err

@@ -280,7 +280,7 @@ def test_what_is_no_task_is_put_aside_and_costs_nothing(
             found = dispatcher.collect([group_job(run_id)], deadline_s=60)
 
         assert len(found["e001"]) == 4
-        wait_until(lambda: not empty_redis.exists("generate", "score"), 20, "queues are empty")
+        wait_until(lambda: not empty_redis.exists("generate", "score"), "queues are empty")
         careful.process.send_signal(signal.SIGTERM)
         assert careful.process.wait(20) == 0
 
