@@ -9,7 +9,7 @@ from redis import Redis
 from orchestrator.ledger import OpenGroup
 from orchestrator.rollouts import GroupKey
 from shared.errors import RunStopped
-from shared.keys import CLOSED, JOB_TTL_S, Role, RunKeys, slot_field
+from shared.keys import CLOSED, JOB_TTL_S, LONGEST_LEASE_S, Role, RunKeys, slot_field
 from shared.messages import Completion, GenerateJob, Reward, ScoreJob
 from shared.results import written
 
@@ -74,8 +74,9 @@ class GroupStore:
         """Per group: whether a worker has it in hand."""
         pipe = self._redis.pipeline(transaction=False)
         for group in groups:
-            pipe.exists(self._keys.lease(*group.key, group.role))
-        return [bool(found) for found in pipe.execute()]
+            pipe.pttl(self._keys.lease(*group.key, group.role))
+        # Beyond the longest lease: the clock was put back since, and its worker is dead.
+        return [0 <= left_ms <= LONGEST_LEASE_S * 1000 for left_ms in pipe.execute()]
 
     def queued(self) -> dict[str, int]:
         """Tasks that wait in each queue, of all runs."""

@@ -78,10 +78,14 @@ class Store:
     def _await_silence(self) -> None:
         """Wait until the fence expires; Fenced as soon as its owner is seen to renew it."""
         left, never_ends = FENCE_TTL_S * 1000, -1
+        owner, end = self.redis.get(self._keys.fence), time.monotonic() + FENCE_TTL_S + 1
         while (now_left := int(self.redis.pttl(self._keys.fence))) > 0 or now_left == never_ends:
             if now_left > left or now_left == never_ends:
                 raise Fenced(f"run {self._run} is owned by {self._owner()}; wait, or stop it")
             left = now_left
+            if time.monotonic() > end and self.redis.get(self._keys.fence) == owner:
+                # Not renewed for as long as it may live: the server's clock was put back.
+                self.redis.delete(self._keys.fence)
             time.sleep(0.25)
 
     def _owner(self) -> str:

@@ -27,6 +27,8 @@ CLOSED = "closed"
 WORKER_TTL_S = 8
 #: Seconds that a group's lease outlives its last renewal.
 LEASE_TTL_S = 6
+#: The longest that a worker may ask for; ``begin.lua`` names it too.
+LONGEST_LEASE_S = 600
 #: Seconds between renewals of cards and leases.
 HEARTBEAT_S = 1.5
 #: Seconds that a job and its slots outlive their last write, if nothing removes them before.

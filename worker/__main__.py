@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from shared.errors import ConceptGrpoError
 from shared.fleet import live_workers
-from shared.keys import LEASE_TTL_S
+from shared.keys import LEASE_TTL_S, LONGEST_LEASE_S
 from shared.queue import QUEUES
 from shared.redis_address import redacted
 from shared.settings import redis_url
@@ -39,7 +39,7 @@ from worker.tasks import build_app, default_name
     envvar="WORKER_LEASE_S",
     default=LEASE_TTL_S,
     show_default=True,
-    type=click.FloatRange(1, 600),
+    type=click.FloatRange(1, LONGEST_LEASE_S),
     help="Seconds after which the groups of a worker that died go to others.",
 )
 @click.option(

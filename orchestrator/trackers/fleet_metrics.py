@@ -95,9 +95,11 @@ class FleetMetrics(Collector):
 
 
 def _left_s(until: str | None, now_us: int) -> float:
-    """Seconds of a pause that are left; its value opens with its end in microseconds."""
-    end_us = int(until.split(maxsplit=1)[0]) if until else 0
-    return max(0.0, (end_us - now_us) / 1e6)
+    """Seconds of a pause that are left; its value: end, ramp, and when it was set (us)."""
+    if not until:
+        return 0.0
+    end_us, _, set_us = map(int, until.split())
+    return max(0.0, (end_us - max(now_us, set_us)) / 1e6)
 
 
 def _gauge(name: str, words: str, value: float) -> Metric:

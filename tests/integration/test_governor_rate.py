@@ -1,9 +1,11 @@
 """The governor's rates and pauses, over real time."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 
 import pytest
+from redis.asyncio import Redis
 
 from shared.messages import Limits
 from tests.governing import FINE, Fleet, blocked, leaves, limits, play, soon, ticket, valkey
@@ -223,3 +225,68 @@ def test_a_stop_is_heard_in_the_middle_of_a_long_pause(url: str) -> None:
         assert str(waiting.exception()) == "set a valid key"
 
     play(url, 2, scene)
+
+
+HOUR_US = 3_600_000_000
+
+
+async def put_the_clock_back(redis: Redis) -> None:
+    """What was kept before the server's clock was put back by an hour lies so far in its future,
+    and so do the ends of keys that expire."""
+    for key in await redis.keys("cgrpo:*"):
+        if (lives_ms := await redis.pttl(key)) > 0:
+            await redis.pexpire(key, lives_ms + HOUR_US // 1000)
+        if await redis.type(key) == "zset":
+            for member, score in await redis.zrange(key, 0, -1, withscores=True):
+                await redis.zadd(key, {member: score + HOUR_US})
+    for name in ("rpm", "pause", "pause:m"):
+        # The end, and when it was set; a ramp between them is no instant.
+        end, *ramp, since = (await redis.get(f"cgrpo:governor:test:{name}")).split()
+        words = [str(int(end) + HOUR_US), *ramp, str(int(since) + HOUR_US)]
+        await redis.set(f"cgrpo:governor:test:{name}", " ".join(words))
+    for head, text in (await redis.hgetall("cgrpo:governor:test:line")).items():
+        entry = json.loads(text)
+        entry["until_ms"] += HOUR_US // 1000
+        entry["since_ms"] += HOUR_US // 1000
+        await redis.hset("cgrpo:governor:test:line", head, json.dumps(entry))
+    await redis.hincrby("cgrpo:governor:test:adaptive:m", "seen_us", HOUR_US)
+
+
+def test_no_wait_is_longer_when_the_clock_of_the_server_was_put_back(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        allowed = limits(max_rpm=60, max_tpm=6000, max_inflight=2)
+        # A pause of the account and one of the model; rates; a permit of a worker that dies, and
+        # the head of a line that nobody stands in any more.
+        await fleet[1].admit(ticket(0, lifetime_s=2.0, tokens=1), allowed, soon(5))
+        await fleet[1].admit(ticket(1, lifetime_s=2.0, tokens=1), allowed, soon(5))
+        waiting = asyncio.create_task(fleet[1].admit(ticket(2, tokens=1), allowed, soon(60)))
+        await asyncio.sleep(0.1)
+        await fleet[0].pause("account", "m", 1.0)
+        await fleet[0].pause("model", "m", 1.0)
+        await put_the_clock_back(fleet.redis)
+        began = now()
+
+        await fleet[0].admit(ticket(3, lifetime_s=2.0, tokens=1), allowed, soon(30))
+
+        # The pauses, then the permits of two that died, then the rate: what was set, and a moment.
+        assert now() - began < 8
+        waiting.cancel()
+
+    play(url, 2, scene)
+
+
+def test_what_lies_too_far_ahead_counts_as_the_longest_that_can_have_been_set(url: str) -> None:
+    async def scene(fleet: Fleet) -> None:
+        seconds, micros = await fleet.redis.time()
+        ahead = seconds * 1_000_000 + micros + 2 * 3_600_000_000
+        await fleet.redis.set("cgrpo:governor:test:rpm", ahead)
+        await fleet.redis.set("cgrpo:governor:test:pause", f"{ahead} 5000000")
+
+        waiting = await blocked(fleet[0], ticket(0), limits(max_rpm=60))
+
+        assert 59_000 < await fleet.redis.pttl("cgrpo:governor:test:rpm") <= 61_000
+        assert 3_590_000 < await fleet.redis.pttl("cgrpo:governor:test:pause") <= 3_605_000
+        waiting.cancel()
+        await asyncio.wait({waiting})
+
+    play(url, 1, scene)

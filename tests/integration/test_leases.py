@@ -7,7 +7,9 @@ import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from shared.keys import LEASE_TTL_S, RunKeys
+from orchestrator.group_store import GroupStore
+from orchestrator.ledger import OpenGroup
+from shared.keys import CLOSED, JOB_TTL_S, LEASE_TTL_S, RunKeys
 from shared.messages import Completion, Failure, FailureKind, JudgeAnswer
 from shared.results import written
 from tests.working import group_job
@@ -55,6 +57,26 @@ def test_a_group_is_in_one_pair_of_hands_until_it_is_given_back(
         await first.release(held)
 
         assert await second.begin(task) is not None
+
+    play(empty_url, scene)
+
+
+def test_a_lease_longer_than_any_worker_takes_is_a_dead_ones(
+    empty_url: str, empty_redis: Redis, task: GroupTask
+) -> None:
+    """The server's clock was put back by an hour."""
+
+    async def scene(first: Slots, second: Slots) -> None:
+        assert await first.begin(task) is not None
+        empty_redis.pexpire(lease_of(task), LEASE_TTL_S * 1000 + 3_600_000)
+        group = OpenGroup(group_job(task.run), deadline=0)
+        assert GroupStore(empty_redis, task.run).leased([group]) == [False]
+
+        assert await second.begin(task) is not None
+
+        assert GroupStore(empty_redis, task.run).leased([group]) == [True]
+        empty_redis.set(lease_of(task), CLOSED, ex=JOB_TTL_S)
+        assert await first.begin(task) is None, "a group whose step is over stays closed"
 
     play(empty_url, scene)
 

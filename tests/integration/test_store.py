@@ -9,7 +9,9 @@ from redis import Redis
 from orchestrator.rollouts import DomainWeights, Params, StepReport, Weights
 from orchestrator.store import FENCE_TTL_S, METRICS_KEPT, VERSIONS_KEPT, Head, Store
 from shared.errors import Fenced, RunFailed
-from shared.keys import RunKeys
+from shared.fleet import live_workers
+from shared.keys import WORKERS, RunKeys
+from shared.messages import WorkerCard
 from tests.working import keys_of
 
 OTHER = {"host": "elsewhere", "pid": 4711, "since": "2026-11-23 09:00:00", "nonce": "x"}
@@ -118,6 +120,25 @@ def test_the_fence_of_a_dead_orchestrator_holds_nobody_up_for_longer_than_it_liv
 
     with Store(empty_redis, run_id) as heir:
         heir.begin(weights(0), 1)
+
+
+def test_a_fence_from_before_the_clock_was_put_back_holds_nobody_up(
+    empty_redis: Redis, run_id: str
+) -> None:
+    empty_redis.set(RunKeys(run_id).fence, json.dumps(OTHER), px=FENCE_TTL_S * 1000 + 3_600_000)
+
+    with Store(empty_redis, run_id) as heir:
+        heir.begin(weights(0), 1)
+
+
+def test_the_card_of_a_worker_from_before_the_clock_was_put_back_does_not_count(
+    empty_redis: Redis,
+) -> None:
+    card = WorkerCard(name="dead", version="1", pid=1, groups=1, queues=())
+    seconds, _ = empty_redis.time()
+    empty_redis.zadd(WORKERS, {card.model_dump_json(): seconds + 3600})
+
+    assert live_workers(empty_redis) == []
 
 
 def test_alone_on_its_server_a_store_does_not_wait_for_a_dead_ones_fence(

@@ -14,18 +14,31 @@ local max_inflight, max_rpm, max_tpm = tonumber(ARGV[6]), tonumber(ARGV[7]), ton
 local max_cost, longest_wait = tonumber(ARGV[9]), tonumber(ARGV[11])
 local SHARED_ARGV, CALL_ARGV, SHARED_KEYS = 11, 6, 14
 local MINUTE_US, SECONDS = 60000000, 60
-local STATE_TTL_S = 86400
+local STATE_TTL_S, ADAPTIVE_TTL_S = 86400, 3600
 
 local now = server_time_us()
 local now_ms = math.floor(now / 1000)
 
+local state = redis.call('MGET', KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12])
+local found = redis.call('HMGET', KEYS[13], 'limit', 'seen_us')
+local learnt = tonumber(found[1] or ARGV[10])
+
+-- Where the clock was put back, what dead workers held would stay as long again: it lives no longer
+-- than that of a call which leaves now.
+if now < tonumber(found[2] or 0) then
+  local latest = now + tonumber(ARGV[SHARED_ARGV + 5])
+  for _, key in ipairs({KEYS[2], KEYS[6], KEYS[7]}) do
+    for _, call in ipairs(redis.call('ZRANGEBYSCORE', key, text(latest + 1), '+inf')) do
+      redis.call('ZADD', key, text(latest), call)
+    end
+  end
+  redis.call('HSET', KEYS[13], 'seen_us', text(now))
+end
 for _, silent in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 100)) do
   presume_dead(silent)
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now)
 redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', now)
-local state = redis.call('MGET', KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12])
-local learnt = tonumber(redis.call('HGET', KEYS[13], 'limit') or ARGV[10])
 local heads = heads_in_line(now_ms, mailbox)
 
 local function wait(reason, wait_us)
@@ -34,7 +47,7 @@ local function wait(reason, wait_us)
     place = redis.call('INCR', KEYS[14])
     redis.call('EXPIRE', KEYS[14], STATE_TTL_S)
   end
-  keep_place(mailbox, {
+  keep_place(mailbox, now_ms, {
     place = place, until_ms = now_ms + math.ceil(wait_us / 1000) + GRACE_MS, reason = reason,
     run = run, model = model, woken = false,
   })
@@ -50,11 +63,11 @@ end
 -- A pause is over gradually: the share of the limit that is open grows from 0 to 1 after its end.
 local paused_us, open, ramp_us = 0, 1, 0
 for i = 2, 3 do
-  local ends, ramp = string.match(state[i] or '', '^(%d+) (%d+)$')
-  if ends and now < tonumber(ends) then
-    paused_us = math.max(paused_us, tonumber(ends) - now)
-  elseif ends and now < tonumber(ends) + tonumber(ramp) then
-    open, ramp_us = math.min(open, (now - tonumber(ends)) / tonumber(ramp)), tonumber(ramp)
+  local left, ramp = pause_left_us(KEYS[7 + i], state[i], now)
+  if left and left > 0 then
+    paused_us = math.max(paused_us, left)
+  elseif left and left + ramp > 0 then
+    open, ramp_us = math.min(open, -left / ramp), ramp
   end
 end
 local limit = math.max(1, math.floor(math.min(learnt, max_inflight) * open))
@@ -87,17 +100,16 @@ local function rivals()
   return all, of_model
 end
 
--- When the next call may leave (us from now, <= 0: now), and what the state is if it does.
-local function rate(paid_off, per_minute, amount, burst, ahead)
+-- When the next call may leave (us from now, <= 0: now), and how far ahead all is paid off if it does.
+local function rate(ahead_us, per_minute, amount, burst, ahead)
   local cost = amount * MINUTE_US / per_minute
-  local ahead_us = math.max(0, tonumber(paid_off or 0) - now)
   local wait_us = ahead_us + cost * (1 + ahead) - math.max(burst * MINUTE_US / per_minute, cost)
-  return wait_us, now + ahead_us + cost
+  return wait_us, ahead_us + cost
 end
 
-local function pay(key, due)
-  redis.call('SET', key, text(due), 'PX', text(math.ceil((due - now) / 1000) + 1000))
-end
+-- The slowest rate is one request a minute; what a call is charged in tokens has no bound.
+local requests_us = max_rpm > 0 and instant_left_us(KEYS[11], state[4], now, MINUTE_US)
+local tokens_us = max_tpm > 0 and instant_left_us(KEYS[12], state[5], now, LONGEST_PAUSE_US)
 
 local function admit(call, role, tokens, ceiling, lifetime, holder, lease)
   local held = reservation(call)
@@ -141,24 +153,25 @@ local function admit(call, role, tokens, ceiling, lifetime, holder, lease)
   local wait_us, requests_due, tokens_due
   if max_rpm > 0 then
     local burst = math.max(1, math.floor(max_rpm / SECONDS))
-    wait_us, requests_due = rate(state[4], max_rpm, 1, burst, ahead)
+    wait_us, requests_due = rate(requests_us, max_rpm, 1, burst, ahead)
     if wait_us > 0 then
       return wait('rpm', wait_us)
     end
   end
   if max_tpm > 0 then
-    wait_us, tokens_due = rate(state[5], max_tpm, tokens, max_tpm / SECONDS, ahead)
+    wait_us, tokens_due = rate(tokens_us, max_tpm, tokens, max_tpm / SECONDS, ahead)
     if wait_us > 0 then
       return wait('tpm', wait_us)
     end
   end
   if requests_due then
-    pay(KEYS[11], requests_due)
+    keep_instant(KEYS[11], requests_due, now)
+    requests_us = requests_due
   end
   if tokens_due then
-    pay(KEYS[12], tokens_due)
+    keep_instant(KEYS[12], tokens_due, now)
+    tokens_us = tokens_due
   end
-  state[4], state[5] = requests_due, tokens_due
   redis.call('ZADD', KEYS[6], text(now + lifetime), call)
   redis.call('ZADD', KEYS[7], text(now + lifetime), call)
   reserve(call, now + lifetime, {
@@ -188,6 +201,8 @@ if not admitted then
   return answers
 end
 
+redis.call('HSET', KEYS[13], 'seen_us', text(now))
+redis.call('EXPIRE', KEYS[13], ADAPTIVE_TTL_S)
 redis.call('EXPIRE', KEYS[2], LEDGER_TTL_S)
 redis.call('EXPIRE', KEYS[3], LEDGER_TTL_S)
 redis.call('EXPIRE', KEYS[6], STATE_TTL_S)

@@ -1,19 +1,10 @@
--- Reservations and doubts of one run: read, written and moved by the scripts this is put before.
+-- Reservations and doubts of one run: read, written and moved by the scripts this is put before, after
+-- instants.lua.
 -- KEYS 1-4, the same in each of those: money, expiries, reservations, doubts.
 -- A reservation: role, ceiling, time of leaving in us, calls in flight then, max_inflight,
 -- tokens, max_tpm, owner. A doubt: 1e-9 USD, calls, and the owner who may still say how it ended.
 
 local LEDGER_TTL_S = 7 * 86400
-
--- Lua writes numbers above 1e14 with an exponent, which HINCRBY refuses.
-local function text(number)
-  return string.format('%.0f', number)
-end
-
-local function server_time_us()
-  local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000000 + tonumber(time[2])
-end
 
 local function book(kind, role, amount)
   if amount ~= 0 then

@@ -1,14 +1,15 @@
 -- The line in which heads wait: of each process, run and model only the first waiter asks. It keeps
 -- order between processes, so that a busy one does not take every permit that it gives back itself.
 -- Put before the scripts that use it, after ledger.lua.  KEYS 5, the same in each: line.
--- An entry: mailbox -> place, until (ms; later it counts as gone), reason, run, model, woken.
+-- An entry: mailbox -> place, until (ms; later it counts as gone), since (ms), reason, run, model, woken.
 
 -- What a head that was woken, or whose wait is over, may be late before others pass it.
 local GRACE_MS = 500
 local MAILBOX_TTL_MS = 10000
 local LINE_TTL_S = 3600
 
-local function keep_place(mailbox, entry)
+local function keep_place(mailbox, now_ms, entry)
+  entry.since_ms = now_ms
   redis.call('HSET', KEYS[5], mailbox, cjson.encode(entry))
   redis.call('EXPIRE', KEYS[5], LINE_TTL_S)
 end
@@ -18,6 +19,11 @@ local function heads_in_line(now_ms, asking)
   local heads, flat = {}, redis.call('HGETALL', KEYS[5])
   for i = 1, #flat, 2 do
     local head = cjson.decode(flat[i + 1])
+    local put_back_ms = math.max(0, (head.since_ms or now_ms) - now_ms)
+    if put_back_ms > 0 then
+      head.until_ms = head.until_ms - put_back_ms
+      keep_place(flat[i], now_ms, head)
+    end
     if head.until_ms <= now_ms then
       redis.call('HDEL', KEYS[5], flat[i])
     elseif flat[i] ~= asking then
@@ -34,7 +40,7 @@ local own, told = nil, {}
 local function call_up(head, now_ms)
   head.entry.woken = true
   head.entry.until_ms = now_ms + GRACE_MS
-  keep_place(head.mailbox, head.entry)
+  keep_place(head.mailbox, now_ms, head.entry)
   if own and string.find(head.mailbox, ':' .. own .. ':', 1, true) then
     told[#told + 1] = head.mailbox
     return

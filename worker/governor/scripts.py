@@ -19,10 +19,12 @@ class Scripts:
         def script(*names: str) -> Script:
             return scripting.script(_text(*names))
 
-        self.admit = script("ledger", "line", "admit")
+        self.admit = script("instants", "ledger", "line", "admit")
         # An answer and its money are one: the settlement keeps both.
-        self.settle = scripting.script(lua("commit") + _text("ledger", "line", "settle"))
-        self.withdraw = script("ledger", "line", "withdraw")
-        self.resolve = script("ledger", "resolve")
-        self.pause = script("pause")
-        self.stop = script("ledger", "line", "stop")
+        self.settle = scripting.script(
+            lua("commit") + _text("instants", "ledger", "line", "settle")
+        )
+        self.withdraw = script("instants", "ledger", "line", "withdraw")
+        self.resolve = script("instants", "ledger", "resolve")
+        self.pause = script("instants", "pause")
+        self.stop = script("instants", "ledger", "line", "stop")

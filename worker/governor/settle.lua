@@ -63,12 +63,11 @@ end
 
 local fewer_tokens = false
 if not late and held.max_tpm > 0 and ARGV[9] ~= '' then
-  local paid_off = math.max(now, tonumber(redis.call('GET', KEYS[9]) or 0))
+  local ahead_us = instant_left_us(KEYS[9], redis.call('GET', KEYS[9]), now, LONGEST_PAUSE_US)
   local off = (tonumber(ARGV[9]) - held.tokens) * 60000000 / held.max_tpm
   fewer_tokens = off < 0
-  if paid_off + off > now then
-    local lives_ms = math.ceil((paid_off + off - now) / 1000) + 1000
-    redis.call('SET', KEYS[9], text(paid_off + off), 'PX', text(lives_ms))
+  if ahead_us + off > 0 then
+    keep_instant(KEYS[9], ahead_us + off, now)
   else
     redis.call('DEL', KEYS[9])
   end
@@ -112,7 +111,9 @@ end
 local function adapt()
   local found = redis.call('HMGET', KEYS[10], 'limit', 'cut_us', 'changed_us', 'ceiling', 'hold_us')
   local limit = math.min(tonumber(found[1] or ARGV[13]), held.max_inflight)
-  local cut_us, changed_us = tonumber(found[2] or 0), tonumber(found[3] or 0)
+  -- Not later than now: the clock may have been put back.
+  local cut_us = math.min(now, tonumber(found[2] or 0))
+  local changed_us = math.min(now, tonumber(found[3] or 0))
   local ceiling, hold_us = tonumber(found[4] or 0), tonumber(found[5] or HOLD_US)
   if throttled then
     -- What was fine: as many as still are in flight, or were when this one left.
