@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 from orchestrator.config_files import resolve
 from orchestrator.preflight import Models, preflight
 from orchestrator.purse import Purse, Spent
+from orchestrator.questions import Came
 from shared.errors import EnvironmentNotReady, RunFailed
 from shared.messages import ChatMessage, FailureKind, Sampling
 from shared.settings import openrouter_api_key, openrouter_base_url
@@ -81,13 +82,20 @@ class Asker:
     """Asks one model, on one event loop. Close it, with ``aclose`` or ``async with``."""
 
     def __init__(
-        self, sampling: Sampling, max_inflight: int = 64, budget_usd: float | None = None
+        self,
+        sampling: Sampling,
+        max_inflight: int = 64,
+        budget_usd: float | None = None,
+        questions: Sequence[Came] = (),
     ) -> None:
-        """``budget_usd``: no call leaves that could cost more than what is left of it."""
+        """``budget_usd``: no call leaves that could cost more than what is left of it, what
+        ``questions`` have cost before included."""
         self._sampling = sampling
         self._client = ChatClient(openrouter_base_url(), openrouter_api_key())
         self._permits = asyncio.Semaphore(max_inflight)
         self._purse = Purse(budget_usd)
+        for came in questions:
+            self._purse.settle(0, came.due)
         #: Set, and another put in its place, when a call has been paid for.
         self._settled = asyncio.Event()
         #: When the next call may leave, on the loop's clock.
@@ -246,7 +254,8 @@ _askers: dict[asyncio.AbstractEventLoop, dict[tuple[str | None, ...], Asker]] = 
 @lru_cache(maxsize=64)
 def _models_for(url: str, settings: str) -> Models:
     values = json.loads(settings)
-    return preflight(resolve([], [(key, key, value) for key, value in values.items()]).config)
+    config = resolve([], [(key, key, value) for key, value in values.items()]).config
+    return preflight(config, ask=True)
 
 
 def _cost_usd(attempts: Sequence[_Attempt]) -> float | None:

@@ -10,11 +10,13 @@ from redis.exceptions import ResponseError
 from orchestrator import data, groups
 from orchestrator.inputs import Inputs
 from orchestrator.preflight import Models
+from orchestrator.questions import Came
 from orchestrator.run_plan import evaluations, initial_weights
 from shared.errors import RunFailed
 from shared.keys import RunKeys
 from shared.messages import Price, Sampling
 from shared.wire.money import CHARACTERS_PER_TOKEN, NANO
+from shared.wire.verdicts import Billed
 
 ROLES = ("generate", "judge", "eval")
 #: Characters per token of English text, for an expectation.
@@ -153,6 +155,20 @@ def restore_ledger(
     for key, rows in ((keys.money, money), (keys.faults, saved.get("faults", {}))):
         for name, amount in rows.items():
             redis.hset(key, name, str(amount))
+
+
+def book_questions(redis: Redis, run: str, questions: Sequence[Came]) -> None:
+    """Book in a run's ledger what the questions before it cost."""
+    key = RunKeys(run).money
+    for came in questions:
+        role, due = "judge" if came.judge else "generate", came.due
+        redis.hincrby(key, f"calls:{role}", 1)
+        if due.cost_nusd is not None:
+            redis.hincrby(key, f"spent:{role}", due.cost_nusd)
+        elif due.billed is not Billed.NO:
+            kind = "perhaps" if due.billed is Billed.PERHAPS else "estimated"
+            redis.hincrby(key, f"{kind}:{role}", due.estimate_nusd)
+            redis.hincrby(key, f"unknown:{role}", 1)
 
 
 def _counted(redis: Redis, key: str) -> dict[str, int]:

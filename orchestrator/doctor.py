@@ -11,8 +11,10 @@ from orchestrator.config import RunConfig
 from orchestrator.embedded import check_server, connect
 from orchestrator.inputs import Inputs, prepare
 from orchestrator.preflight import Models, preflight
+from orchestrator.questions import ask
 from shared.errors import ConceptGrpoError
 from shared.fleet import live_workers
+from shared.messages import Sampling
 from shared.redis_address import redacted, refusal
 
 
@@ -66,6 +68,19 @@ def _models(models: Models) -> Iterator[Finding]:
     yield Finding("models", True, ", ".join(sampling.model for sampling in models.all()))
     for warning in models.warnings:
         yield Finding("models", True, f"warning: {warning}")
+    for sampling in dict.fromkeys(s.model_dump_json() for s in models.all()):
+        judge = sampling != models.generator.model_dump_json()
+        yield _answer(Sampling.model_validate_json(sampling), judge)
+
+
+def _answer(sampling: Sampling, judge: bool) -> Finding:
+    """What comes back for one small question, asked as a run would ask."""
+    try:
+        came = ask(sampling, judge)
+    except ConceptGrpoError as error:
+        return Finding("answer", False, str(error))
+    words = "; ".join([came.line, came.takes, *came.learnt])
+    return Finding("answer", came.good, words)
 
 
 def _engine(server: str | None) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import datetime
 import difflib
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from orchestrator.callbacks import find_callback
@@ -9,8 +10,11 @@ from orchestrator.catalog import Catalog, Model
 from orchestrator.config import RunConfig
 from orchestrator.endpoint import Endpoint, KeyReport
 from orchestrator.extras import require_services
+from orchestrator.questions import Came
+from orchestrator.questions import ask as ask_model
 from shared.errors import UsageError
 from shared.messages import Limits, Price, Sampling
+from shared.wire.verdicts import Verdict
 
 #: Days before a model's announced end at which a run is warned.
 EXPIRY_WARNING_DAYS = 14
@@ -25,18 +29,23 @@ class Models(NamedTuple):
     #: None: no endpoint is needed.
     key: KeyReport | None
     warnings: tuple[str, ...]
+    #: What came of one small question to each model of which the list does not say what it takes.
+    came: tuple[Came, ...] = ()
 
     def all(self) -> tuple[Sampling, ...]:
         """The generator and the judges that cost something."""
         return tuple(s for s in (self.generator, *self.judges) if s.provider == "openrouter")
 
 
-def preflight(config: RunConfig) -> Models:
+def preflight(config: RunConfig, ask: bool = False) -> Models:
     """Check endpoint, key and models, and that callbacks and services can be loaded.
 
+    ``ask``: where the endpoint's list does not say what a model takes, find it out by one small
+    question; what that costs is in ``came``.
+
     Raises UsageError for a model or callback that is not there or a cap that cannot hold,
-    EnvironmentNotReady for an endpoint that does not answer or refuses the key, and for a service
-    that is not installed.
+    EnvironmentNotReady for an endpoint that does not answer or refuses the key or every call, and
+    for a service that is not installed.
     """
     require_services(config.report_to)
     for name in config.callbacks:
@@ -56,7 +65,41 @@ def preflight(config: RunConfig) -> Models:
     generator = _sampling(config, catalog, config.model, "write") if config.model else template
     judges = tuple(_sampling(config, catalog, slug, "judge") for slug in config.judge_models)
     models = Models(generator, judges, limits, key, ())
-    return models._replace(warnings=tuple(_warnings(config, catalog, models)))
+    models = models._replace(warnings=tuple(_warnings(config, catalog, models)))
+    unknown = [s.model for s in models.all() if _takes_unknown(catalog, s.model)]
+    return _asked(models, unknown) if ask else models
+
+
+def _takes_unknown(catalog: Catalog, slug: str) -> bool:
+    """Whether the list does not say what a model takes."""
+    model = catalog.find(slug)
+    return model is None or model.parameters is None
+
+
+def _asked(models: Models, unknown: Sequence[str]) -> Models:
+    """The models as they turn out to be asked, after one small question to each ``unknown``."""
+    came: dict[str, Came] = {}
+
+    def met(sampling: Sampling, judge: bool) -> Sampling:
+        key = sampling.model_dump_json()
+        if sampling.model not in unknown:
+            return sampling
+        if key not in came:
+            came[key] = ask_model(sampling, judge)
+        return came[key].sampling
+
+    generator = met(models.generator, judge=False)
+    judges = tuple(met(each, judge=True) for each in models.judges)
+    found = tuple(came.values())
+    told = [*models.warnings, *(sentence for each in found for sentence in each.learnt)]
+    told += [
+        f"{each.sampling.model} gave no answer to a small question: {each.described}"
+        for each in found
+        if each.found.verdict is not Verdict.COMPLETION
+    ]
+    return models._replace(
+        generator=generator, judges=judges, warnings=tuple(dict.fromkeys(told)), came=found
+    )
 
 
 def _sampling(

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from orchestrator import run
 from orchestrator.approvals import approve, refuse_unapproved
-from orchestrator.budget import Spending, estimate, restore_ledger, spending
+from orchestrator.budget import Spending, book_questions, estimate, restore_ledger, spending
 from orchestrator.callbacks import Control, new_callback
 from orchestrator.embedded import connect
 from orchestrator.engine import Engine, check_rewards, engine
@@ -67,7 +67,7 @@ def resume(runs_dir: Path, ref: str, max_cost_usd: float | None = None) -> Sessi
     config = stored_config(directory)
     refuse_unapproved(directory.path, config)
     config = config.model_copy(update={"max_cost_usd": max_cost_usd or config.max_cost_usd})
-    return Session(prepare(config), preflight(config), directory, resumed=True)
+    return Session(prepare(config), preflight(config, ask=True), directory, resumed=True)
 
 
 def play(
@@ -103,6 +103,7 @@ def play(
                 ) as store,
             ):
                 first = _restore(store, session)
+                book_questions(store.redis, directory.name, models.came)
                 store.describe(policy_document(inputs, store.weights()))
                 machine.dispatcher.clear_stop()
                 started(machine, first)

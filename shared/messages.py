@@ -51,8 +51,13 @@ class Sampling(Message):
     model: str = "template"
     #: What the endpoint understands: OpenRouter's own fields, or only those of the OpenAI API.
     dialect: Literal["openrouter", "openai"] = "openrouter"
-    #: Tokens that an answer may have; always sent.
+    #: Tokens that an answer may have; always sent, under this name.
     max_tokens: int = 400
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    #: Whether the model takes a system message; else its text opens the user's.
+    system_role: bool = True
+    #: Whether an OpenAI API is sent the rollout's name as ``user``.
+    send_user: bool = True
     #: Sent only where the model supports them; None = the provider's default.
     temperature: float | None = None
     top_p: float | None = None

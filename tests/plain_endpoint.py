@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -23,6 +23,8 @@ class Plain(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
         #: Status and body of GET /models.
         self.models: tuple[int, Any] = (200, MODELS)
+        #: Status and body of a refusal, for the requests that are refused.
+        self.refuses: Callable[[dict[str, Any]], tuple[int, Any] | None] = lambda body: None
         self.asked: list[dict[str, Any]] = []
         #: Method and path of every request, and whether any had a key.
         self.paths: list[str] = []
@@ -40,6 +42,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append(body)
+        if refusal := self.server.refuses(body):
+            self._send(*refusal)
+            return
         number = len(self.server.asked)
         words = f"Answer {number} says what superposition is, by an example. " * (2 + number % 3)
         said = {"generated": words, "quality": 0.7, "reason": "Clear.", "score": 7}

@@ -74,7 +74,7 @@ class Learner:
     def models(self) -> Models:
         """How the model is asked. Raises UsageError or EnvironmentNotReady at the first use."""
         if self._models is None:
-            self._models = preflight(self.inputs.config)
+            self._models = preflight(self.inputs.config, ask=True)
         return self._models
 
     def add(self, domain: Domain) -> None:

@@ -27,7 +27,7 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
         Entry(
             "doctor",
             "orchestrator.cli.money:doctor",
-            "Check everything a run needs, a line each, with what to do.",
+            "Check what a run needs, and ask each model one small question.",
         ),
         Entry(
             "estimate",

@@ -79,7 +79,7 @@ async def _generate(policy: "Policy", text: str, options: dict[str, Any], shown:
     models = None if shown.prompt_only else _models(policy, options)
     asker = None
     if models is not None and models.all():
-        asker = Asker(models.generator, options["at_once"], options["budget"])
+        asker = Asker(models.generator, options["at_once"], options["budget"], models.came)
     answer = planned if models is None else by(asker)
     wish = Wish(answer, *(options[key] for key in ("samples", "seed", "greedy", "domain")))
     try:

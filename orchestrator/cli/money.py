@@ -36,7 +36,7 @@ def estimate(as_json: bool, **options: Any) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def doctor(url: str | None, as_json: bool, **options: Any) -> None:
-    """Check everything a run needs, a line each, with what to do. Exit 3 if anything fails."""
+    """Check what a run needs, and ask each model one small question. Exit 3 if anything fails."""
     from orchestrator.doctor import examine
     from shared.settings import redis_url
 

@@ -129,7 +129,7 @@ def _checked(resolved: "Resolved", server: str | None) -> "tuple[Inputs, Models]
     inputs = prepare(resolved.config)
     if server:
         check_server(server)
-    return inputs, preflight(resolved.config)
+    return inputs, preflight(resolved.config, ask=True)
 
 
 def _confirm(inputs: "Inputs", models: "Models", server: str | None) -> None:

@@ -6,7 +6,7 @@ them, and all arms share them, the sampling seeds of the completions included.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -18,6 +18,7 @@ from orchestrator.inputs import Inputs, prepare
 from orchestrator.ledger import GroupJob
 from orchestrator.policy_file import policy_document, read_params
 from orchestrator.preflight import Models
+from orchestrator.questions import Came
 from orchestrator.rollouts import DomainWeights, Example, Group, Weights
 from orchestrator.run_directory import RunDirectory
 from orchestrator.run_plan import initial_weights
@@ -31,7 +32,10 @@ How = Literal["sampled", "greedy", "plain"]
 #: No training step has this number.
 STEP = 0
 #: What may differ between two ways to ask a model without changing its answers.
-NOT_ASKED = ("price", "latency_s", "request_timeout_s", "slot_timeout_s", "max_attempts")
+NOT_ASKED = (
+    *("price", "latency_s", "request_timeout_s", "slot_timeout_s", "max_attempts"),
+    *("max_tokens_field", "send_user"),
+)
 
 
 class Arm(NamedTuple):
@@ -143,6 +147,12 @@ def trained_texts(directory: RunDirectory) -> frozenset[str]:
 def same_text(text: str) -> str:
     """The text by which a prompt is known again: case and spaces do not count."""
     return " ".join(text.casefold().split())
+
+
+def questions(arms: Iterable[Arm]) -> tuple[Came, ...]:
+    """What was asked of the arms' models before."""
+    models = {id(arm.models): arm.models for arm in arms}
+    return tuple(came for each in models.values() for came in each.came)
 
 
 def model_name(config: RunConfig) -> str:

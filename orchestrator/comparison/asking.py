@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from orchestrator.budget import restore_ledger, saved_ledger
+from orchestrator.budget import book_questions, restore_ledger, saved_ledger
 from orchestrator.comparison.cost import Remaining
 from orchestrator.comparison.folder import Folder, slot_rows
 from orchestrator.config import RunConfig
@@ -15,6 +15,7 @@ from orchestrator.engine import Engine, check_rewards, engine
 from orchestrator.group_store import GroupStore
 from orchestrator.interrupts import Interrupted, Interrupts
 from orchestrator.ledger import GroupJob, Progress
+from orchestrator.questions import Came
 from orchestrator.rollouts import Example, GroupKey
 from orchestrator.state_lock import lock_state
 from shared.errors import EnvironmentNotReady, RunStopped, UsageError
@@ -124,6 +125,8 @@ class Setting(NamedTuple):
     columns: tuple[str, ...]
     #: The most that may be under way at once, in USD.
     window_usd: float
+    #: What was asked of the models before.
+    questions: tuple[Came, ...] = ()
 
 
 def window_usd(config: RunConfig, left: Remaining) -> float:
@@ -151,6 +154,7 @@ def asking(
             with engine(setting.config, folder.run, url, folder.state, logs, interrupts) as machine:
                 check_rewards(machine, setting.terms, setting.columns)
                 _restore_money(setting, machine.dispatcher)
+                book_questions(machine.dispatcher.redis, folder.run, setting.questions)
                 machine.dispatcher.clear_stop()
                 started(machine)
                 asker, begun = Asker(folder, machine.dispatcher, setting.config), True

@@ -16,6 +16,7 @@ from orchestrator.comparison.arms import (
     comparable_inputs,
     data_digest,
     model_name,
+    questions,
     same_text,
     trained_texts,
     trained_weights,
@@ -203,7 +204,9 @@ def duel(
 
 def _arm(name: str, run: RunDirectory, options: Options, changes: dict[str, object]) -> Arm:
     inputs = comparable_inputs(run, options.data, changes)
-    return Arm(name, inputs, preflight(inputs.config), trained_weights(run, inputs), options.how)
+    return Arm(
+        name, inputs, preflight(inputs.config, ask=True), trained_weights(run, inputs), options.how
+    )
 
 
 def compare_texts(
@@ -244,4 +247,5 @@ def _setting(found: Duel) -> Setting:
         terms=inputs.rewards,
         columns=found.dataset.extra_columns,
         window_usd=window_usd(inputs.config, found.remaining()),
+        questions=questions(found.arms),
     )

@@ -19,6 +19,7 @@ from orchestrator.comparison.arms import (
     comparable_inputs,
     data_digest,
     model_name,
+    questions,
     same_text,
     trained_texts,
     trained_weights,
@@ -122,7 +123,7 @@ def plan(
     digest = data_digest(options.data)
     dataset = data.load(str(options.data), stored_config(run).columns)
     inputs = comparable_inputs(run, options.data, options.changes())
-    models = preflight(inputs.config)
+    models = preflight(inputs.config, ask=True)
     start = initial_weights(inputs)
     arms = {"initial": Arm("initial", inputs, models, start, "sampled")}
     if has_plain_prompt(inputs):
@@ -161,7 +162,9 @@ def plan(
 def _other(run: RunDirectory, options: Options, seed: int) -> Arm:
     """The policy of another run, as far as it can be asked the same: its draws are the first's."""
     inputs = comparable_inputs(run, options.data, {**options.changes(), "seed": seed})
-    arm = Arm("", inputs, preflight(inputs.config), trained_weights(run, inputs), options.how)
+    arm = Arm(
+        "", inputs, preflight(inputs.config, ask=True), trained_weights(run, inputs), options.how
+    )
     return arm._replace(name=f"run-{arm.digest()}")
 
 
@@ -199,4 +202,5 @@ def _setting(found: Plan) -> Setting:
         terms=inputs.terms("eval"),
         columns=found.dataset.extra_columns,
         window_usd=window_usd(inputs.config, found.remaining()),
+        questions=questions(found.arms.values()),
     )

@@ -111,6 +111,8 @@ def model_lines(models: Models) -> Iterator[str]:
         yield f"  model    {_asked(writer, writer.reply_format if writer.self_report else 'text')}"
     for judge in models.judges:
         yield f"  judge    {_asked(judge, judge.reply_format)}"
+    for came in models.came:
+        yield f"  asked    {came.line}"
     for warning in models.warnings:
         yield f"  warning  {warning}"
 

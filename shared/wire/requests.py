@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from shared.messages import ChatMessage, Sampling
+from shared.wire.dialects import spoken
 from shared.wire.replies import ReplySchema
 
 # Some providers take seeds of 32 bits only.
@@ -38,8 +39,10 @@ def chat_body(
     """
     body: dict[str, Any] = {
         "model": sampling.model,
-        "messages": [{"content": turn.content, "role": turn.role} for turn in messages],
-        "max_tokens": sampling.max_tokens,
+        "messages": [
+            {"content": turn.content, "role": turn.role} for turn in spoken(messages, sampling)
+        ],
+        sampling.max_tokens_field: sampling.max_tokens,
     }
     if sampling.temperature is not None:
         body["temperature"] = sampling.temperature
@@ -55,7 +58,7 @@ def chat_body(
     if openrouter:
         body["trace"] = {"generation_name": rollout, "trace_id": run}
         body |= _openrouter_fields(sampling, wanted is not None)
-    else:
+    elif sampling.send_user:
         body["user"] = rollout
     # Sorted, so that bytes do not depend on the order of writing; what is nested is so already.
     return to_json(dict(sorted(body.items())))

@@ -93,7 +93,7 @@ def test_the_doctor_finds_nothing_wrong_with_what_is_right(
     found = findings(ended)
     assert all(finding["ok"] for finding in found)
     assert [finding["what"] for finding in found] == [
-        *("config", "data", "key", "models"),
+        *("config", "data", "key", "models", "answer"),
         *("redis", "redis", "workers"),
     ]
     assert "1 online, 8 groups at a time" in found[-1]["words"]

@@ -1,6 +1,7 @@
 """A whole run at an endpoint that speaks plain OpenAI: no key, no prices, no books."""
 
 from pathlib import Path
+from typing import Any
 
 from tests.openrouter_runs import ASKED_HELD_OUT, arguments, result, rollouts
 from tests.plain_endpoint import MODEL, plain_endpoint
@@ -22,9 +23,10 @@ def test_it_needs_no_key_and_says_what_could_not_be_checked(workplace: Path) -> 
     assert f"warning  the price of {MODEL} is unknown: its cost is counted as unknown" in ended.err
     assert "cost unknown: a price stands neither in the endpoint's list nor in prices" in ended.err
     slots = 3 * 3 + ASKED_HELD_OUT
-    assert len(server.asked) == 2 * slots
+    # One small question to each of the two before.
+    assert len(server.asked) == 2 * slots + 2
     assert {field for body in server.asked for field in body} <= KNOWN_FIELDS
-    assert len({body["user"] for body in server.asked}) == 2 * slots
+    assert len({body["user"] for body in server.asked[2:]}) == 2 * slots
     assert server.keys == {None}
     rows = rollouts(workplace)
     assert len(rows) == slots
@@ -34,7 +36,7 @@ def test_it_needs_no_key_and_says_what_could_not_be_checked(workplace: Path) -> 
     assert {row["parts"]["judge"] for row in rows} == {0.7}
     assert {row["completion"]["cost_usd"] for row in rows} == {None}
     cost = result(workplace)["cost"]
-    assert sum(cost["unknown"].values()) == sum(cost["calls"].values()) == 2 * slots
+    assert sum(cost["unknown"].values()) == sum(cost["calls"].values()) == 2 * slots + 2
     assert cost["total_usd"] == 0
     assert cost["faults"] == {}
 
@@ -57,3 +59,28 @@ def test_with_a_price_of_the_config_a_budget_holds_and_costs_are_known(workplace
     assert 0 < len(server.asked) * cost_usd <= 0.03
     costs = {row["completion"]["cost_usd"] for row in rollouts(workplace) if row["completion"]}
     assert {round(cost, 9) for cost in costs} == {round(cost_usd, 9)}
+
+
+def test_a_run_asks_as_the_model_turns_out_to_want_it(workplace: Path) -> None:
+    words = arguments(workplace, "--steps=1", "--set=group_size=2", judge=False, prompts=2)
+
+    def refuse(body: dict[str, Any]) -> tuple[int, Any] | None:
+        if "max_tokens" in body:
+            said = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+            return 400, {"error": {"message": said, "param": "max_tokens"}}
+        if body["messages"][0]["role"] == "system":
+            return 400, {"error": {"message": "System role not supported"}}
+        return None
+
+    with plain_endpoint() as server:
+        server.refuses = refuse
+        ended = orchestrator(
+            *words, f"--model={MODEL}", cwd=workplace, OPENROUTER_BASE_URL=server.url
+        )
+
+    assert ended.code == 0, ended.err
+    assert f"warning  {MODEL} wants max_completion_tokens in place of max_tokens" in ended.err
+    assert f"warning  {MODEL} takes no system role" in ended.err
+    assert result(workplace)["cost"]["faults"] == {}
+    # Two refusals taught it, and no call of the run was refused.
+    assert sum(refuse(body) is not None for body in server.asked) == 2
