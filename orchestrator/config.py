@@ -4,10 +4,11 @@ Secrets and addresses are no knobs: they come from the environment (``shared.set
 """
 
 import difflib
+import os.path
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, Strict, model_validator
 
 from orchestrator.algorithm import Algorithm, Clipped, Knobs, Natural
 
@@ -23,6 +24,11 @@ DEFAULT_REWARDS_JUDGED = {
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+#: A file or folder: ``~`` is the home.
+FileName = Annotated[str, AfterValidator(os.path.expanduser)]
+#: Knobs are strict, and a list of TOML or JSON is no tuple of Python's.
+LISTED = Strict(False)
+Texts = Annotated[tuple[str, ...], LISTED]
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -37,7 +43,7 @@ class Columns(Knobs):
     """Column of the domain; empty = domain."""
     id: str = ""
     """Column of the record's id; empty = id."""
-    keep: tuple[str, ...] | None = None
+    keep: Texts | None = None
     """Other columns that rewards may read; unset = all."""
 
 
@@ -49,16 +55,16 @@ class RunConfig(Knobs):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of everything random: split, batches, draws, evaluation."""
 
-    data: str = ""
+    data: FileName = ""
     """Training data: a .jsonl, .json, .csv or .parquet file, hf://OWNER/NAME/SPLIT, or - for JSONL
     on standard input; empty = the bundled examples."""
-    heldout: str = ""
+    heldout: FileName = ""
     """Held-out data; empty = a share of the training data, or the bundled held-out examples."""
     heldout_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.25
     """Share of the data that is held out when there is no held-out file."""
     columns: Columns = Columns()
     """What the data calls our fields, such as columns.text = "question"."""
-    domains: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_DOMAINS
+    domains: Annotated[tuple[FileName, ...], LISTED, Field(min_length=1)] = DEFAULT_DOMAINS
     """Domains: names of built-in ones, or .toml or .json files."""
     match: Literal["words", "always"] | None = None
     """How a prompt that names no domain finds its own: by the words that it says, or always the
@@ -112,7 +118,9 @@ class RunConfig(Knobs):
     """Nucleus sampling, sent if the model takes it; empty = the provider's default."""
     max_tokens: Annotated[int, Field(ge=1, le=32_000)] = 400
     """Tokens that a completion may have: always sent, and what a call reserves money for."""
-    stop: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=4)] = ()
+    stop: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...], LISTED, Field(max_length=4)
+    ] = ()
     """Texts at which a completion ends; judges are not sent them."""
     send_seed: Literal["auto"] | bool = "auto"
     """Whether completions are asked for with their slot's seed; auto = if the endpoint's list says
@@ -120,7 +128,7 @@ class RunConfig(Knobs):
     reply_format: Literal["auto", "json_schema", "json_object", "text"] = "auto"
     """How the models are asked where an answer is to be an object, as a judgement is: by a schema,
     as some JSON, or in words alone; auto = the best that the endpoint's list says they take."""
-    prices: dict[str, tuple[Dollars, Dollars]] = Field(default_factory=dict)
+    prices: dict[str, Annotated[tuple[Dollars, Dollars], LISTED]] = Field(default_factory=dict)
     """Dollars per million tokens, in and out, such as prices."gpt-x" = [0.5, 1.5]: for an endpoint
     that lists no prices, and in place of those that it lists."""
     routing: dict[str, Any] = Field(default_factory=dict)
@@ -128,11 +136,11 @@ class RunConfig(Knobs):
     template_latency_s: Annotated[float, Field(ge=0, le=60)] = 0.0
     """Seconds that the template engine waits before it answers, to try an engine's behaviour."""
 
-    judge_models: tuple[str, ...] = ()
+    judge_models: Texts = ()
     """Models that judge each completion; several = the mean of their scores."""
     judge_max_tokens: Annotated[int, Field(ge=1, le=8_000)] = 200
     """Tokens that a judgement may have: a reason and a score."""
-    rubric: str = ""
+    rubric: FileName = ""
     """File with what the judges look for; empty = the built-in rubric."""
     rejudge_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of completions that are judged twice, to report the judge's noise."""
@@ -152,10 +160,10 @@ class RunConfig(Knobs):
     slot_timeout_s: Seconds = 300.0
     """Seconds for one slot, all its waits and calls included."""
 
-    reward_funcs: tuple[str, ...] = ()
+    reward_funcs: Texts = ()
     """Parts of the reward: built-in names, or module:function of your own; empty = length,
     vocabulary, structure and quality, and the judge if there is one."""
-    reward_weights: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    reward_weights: Annotated[tuple[Annotated[float, Field(ge=0)], ...], LISTED] = ()
     """One weight per reward function; 0 = reported only; empty = the defaults, or equal ones."""
     reward_options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Options by reward function, such as reward_options.length.target_words = 80."""
@@ -164,7 +172,7 @@ class RunConfig(Knobs):
     """Steps between two held-out evaluations; 0 = at the start and the end only."""
     eval_samples: PositiveInt = 4
     """Completions per held-out prompt and evaluation."""
-    eval_metrics: tuple[str, ...] = ()
+    eval_metrics: Texts = ()
     """Reward functions that are measured on held-out completions and are not in the reward, so
     that nothing is trained on them: built-in names, or module:function of your own."""
     early_stopping_patience: Annotated[int, Field(ge=0)] = 0
@@ -186,14 +194,16 @@ class RunConfig(Knobs):
     """Seconds after which the groups of an embedded worker that died go to others."""
     worker_grace_s: Seconds = 45.0
     """Seconds without a living worker after which a run stops, resumable."""
-    runs_dir: str = "runs"
+    runs_dir: FileName = "runs"
     """Folder of the run directories."""
 
-    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+    report_to: Annotated[
+        tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...], LISTED
+    ] = ()
     """Services that are told every metric, beside metrics.jsonl."""
-    callbacks: tuple[Annotated[str, Field(pattern=r"^[\w.]+:\w+$")], ...] = ()
+    callbacks: Annotated[tuple[Annotated[str, Field(pattern=r"^[\w.]+:\w+$")], ...], LISTED] = ()
     """Classes of your own that are called while the run goes on: module:Class."""
-    code_dir: str = ""
+    code_dir: FileName = ""
     """Folder of your own modules, last on Python's path; empty = that of the last config file, or
     without one the folder you start in. Workers elsewhere have their own: WORKER_CODE_DIR."""
 

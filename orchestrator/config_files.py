@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from orchestrator.algorithm import Clipped, Natural
 from orchestrator.config import Columns, RunConfig
@@ -171,11 +172,41 @@ def _sentence(error: ValidationError, sources: Mapping[str, str]) -> str:
         if fault["type"] == "extra_forbidden":
             sentences.append(f"{source}: unknown key {dotted!r}{_suggestion(dotted)}")
         elif dotted:
-            message = fault["msg"].removeprefix("Value error, ")
-            sentences.append(f"{source}: {dotted} = {fault['input']!r}: {message}")
+            given = json.dumps(fault["input"], ensure_ascii=False, default=repr)
+            sentences.append(f"{source}: {dotted} = {given}: {_in_words(fault)}")
         else:
             sentences.append(f"config: {fault['msg'].removeprefix('Value error, ')}")
     return "\n".join(sentences)
+
+
+#: pydantic's kinds of fault, in words of TOML and JSON.
+_WORDS = {
+    "bool_type": "must be true or false",
+    "dict_type": "must be a table, such as { key = 1 }",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "model_type": "must be a table, such as { key = 1 }",
+    "string_type": "must be a text, in quotes",
+    "missing": "the list is too short",
+    "too_short": "the list is too short",
+    "union_tag_invalid": "solver must be 'natural' or 'clipped'",
+    "tuple_type": 'must be a list, such as ["one", "two"]',
+}
+
+_BRIEF = (
+    ("Input should be", "must be"),
+    ("String should", "must"),
+    ("greater than or equal to", "at least"),
+    ("less than or equal to", "at most"),
+)
+
+
+def _in_words(fault: ErrorDetails) -> str:
+    known = _WORDS.get(fault["type"])
+    message = fault["msg"].removeprefix("Value error, ")
+    for long, brief in _BRIEF:
+        message = message.replace(long, brief)
+    return known or message
 
 
 def _place(dotted: str, sources: Mapping[str, str]) -> str:

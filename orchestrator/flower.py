@@ -5,10 +5,10 @@ import secrets
 from typing import NamedTuple
 
 from shared.errors import UsageError
+from shared.settings import LOOPBACK
 from shared.user_code import python_command, python_environment
 
 BASIC_AUTH = "FLOWER_BASIC_AUTH"
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 COLUMNS = "name,args,state,received,runtime,worker,uuid"
 
 

@@ -103,6 +103,7 @@ def keep(again: Replay) -> RunDirectory:
     state = {"weights": encode_weights(again.weights), "ledger": ledger}
     directory.checkpoint(last, last, state)
     directory.write_json("policy.json", policy_document(inputs, again.weights))
+    directory.become_latest()
     return directory
 
 

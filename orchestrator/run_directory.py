@@ -18,7 +18,7 @@ from orchestrator import strict_json
 from orchestrator.data_sources import short_name
 from orchestrator.evaluation import Evaluation, Kind
 from orchestrator.inputs import Inputs
-from orchestrator.run_names import LATEST, find_run, link_to, mend_latest
+from orchestrator.run_names import LATEST, find_run, link_to
 from orchestrator.store import decode_weights
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
 
@@ -39,11 +39,11 @@ class RunDirectory:
 
     @classmethod
     def create(cls, inputs: Inputs, model: str) -> "RunDirectory":
-        """A new folder ``NAME--MODEL--DATE-TIME-RANDOM``, never an old one."""
+        """A new folder ``NAME--MODEL--DATE-TIME-RANDOM``, in UTC, never an old one."""
         config = inputs.config
         name = config.name or (short_name(config.data) if config.data else "seed")
         safe = "".join(c if c.isalnum() and c.isascii() else "-" for c in name)[:40].strip("-")
-        stamp = time.strftime("%Y%m%d-%H%M")
+        stamp = time.strftime("%Y%m%d-%H%M", time.gmtime())
         run = f"{safe or 'run'}--{model}--{stamp}-{secrets.token_hex(2)}"
         path = Path(config.runs_dir) / run
         try:
@@ -58,7 +58,6 @@ class RunDirectory:
             (path / folder).mkdir()
         directory.write_json("config.json", config.model_dump(mode="json"))
         directory._keep_inputs(inputs)
-        link_to(path.parent / LATEST, path.name)
         return directory
 
     @classmethod
@@ -69,10 +68,15 @@ class RunDirectory:
         """
         return cls(find_run(runs_dir, ref))
 
+    def become_latest(self) -> None:
+        """Let ``latest`` link to this run, once it has begun."""
+        link_to(self.path.parent / LATEST, self.path.name)
+
     def discard(self) -> None:
-        """Remove a run that never started; ``latest`` links to the one before it again."""
+        """Remove a run that never started, and a folder of runs that it alone was in."""
         shutil.rmtree(self.path, ignore_errors=True)
-        mend_latest(self.path.parent)
+        with contextlib.suppress(OSError):
+            self.path.parent.rmdir()
 
     def attempt_logs(self) -> Path:
         """A new folder ``logs/attempt_N`` for this process's children; logs/latest links to it."""

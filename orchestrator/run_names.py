@@ -11,6 +11,8 @@ from shared.errors import UsageError
 
 #: The link to the newest run.
 LATEST = "latest"
+#: Characters at the beginning of a name that are enough to remove its run.
+LEAST_TO_REMOVE = 4
 #: Files and folders that every run has from its first moment.
 MARKS = ("config.json", "inputs.json", "checkpoints", "inputs", "logs")
 _STAMP = re.compile(r"--(\d{8}-\d{4})-[0-9a-f]{4}$")
@@ -32,7 +34,7 @@ def run_folders(runs_dir: Path) -> list[Path]:
 
 
 def started_at(folder: Path) -> str | None:
-    """When a run was made, YYYYMMDD-HHMM, as its name says; None if the name does not."""
+    """When a run was made, YYYYMMDD-HHMM in UTC, as its name says; None if the name does not."""
     stamp = _STAMP.search(folder.name)
     return stamp[1] if stamp else None
 
@@ -45,7 +47,7 @@ def find_run(runs_dir: Path, ref: str) -> Path:
     """
     if not ref.strip():
         raise UsageError(f"{ref!r} names no run; give a name, a path, or {LATEST}")
-    for path in (Path(ref), runs_dir / ref):
+    for path in (Path(ref).expanduser(), runs_dir / ref):
         with contextlib.suppress(OSError, ValueError):
             if _counts(path):
                 return path.resolve()
@@ -63,6 +65,27 @@ def find_run(runs_dir: Path, ref: str) -> Path:
         hint = did_you_mean(ref, parts)
         what = f"no run called {ref!r} in {runs_dir}/.{hint}"
     raise UsageError(f"{what} See: orchestrator runs list")
+
+
+def run_to_remove(runs_dir: Path, ref: str) -> Path:
+    """The folder of the run that ``ref`` names beyond doubt: what is removed is gone.
+
+    That is a whole name, the first LEAST_TO_REMOVE characters of one name alone, the path of a
+    run's folder, or "latest". Raises UsageError for everything else.
+    """
+    for path in (runs_dir / ref, Path(ref)):
+        with contextlib.suppress(OSError, ValueError):
+            if ref and path.name not in {"", ".."} and _counts(path):
+                return path.resolve()
+    meant = [path for path in run_folders(runs_dir) if path.name.startswith(ref)]
+    if len(ref) >= LEAST_TO_REMOVE and len(meant) == 1:
+        return meant[0]
+    several = f"; {len(meant)} names begin with it" if ref and len(meant) > 1 else ""
+    raise UsageError(
+        f"{ref!r} names no run to remove{several}: give a whole name, or the first"
+        f" {LEAST_TO_REMOVE} characters or more that one name in {runs_dir}/ alone has."
+        " See: orchestrator runs list"
+    )
 
 
 def link_to(link: Path, target: str) -> None:
@@ -101,9 +124,9 @@ def _meant(ref: str, folders: list[Path]) -> list[Path]:
 
 
 def _age(folder: Path) -> tuple[str, float]:
-    """Sorts by the moment of making; a copy of the folder keeps it in its name."""
+    """Sorts by the moment of making, in UTC; a copy of the folder keeps it in its name."""
     made = 0.0
     for path in (folder, folder / "config.json"):
         with contextlib.suppress(OSError):
             made = path.stat().st_mtime
-    return started_at(folder) or time.strftime("%Y%m%d-%H%M", time.localtime(made)), made
+    return started_at(folder) or time.strftime("%Y%m%d-%H%M", time.gmtime(made)), made

@@ -27,7 +27,7 @@ class Overview(NamedTuple):
     state: RunState
     #: Why it stopped, or what is damaged; empty where the state says it all.
     reason: str
-    #: YYYY-MM-DD HH:MM.
+    #: YYYY-MM-DD HH:MM, in UTC.
     started: str | None
     steps_done: int
     steps_planned: int | None

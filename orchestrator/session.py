@@ -109,6 +109,8 @@ def play(
                 started(machine, first)
                 with _listening(session, machine, first, trackers) as (listeners, control):
                     begun.set()
+                    if not session.resumed:
+                        directory.become_latest()
                     dispatcher = machine.dispatcher
                     outcome = _trained(
                         run.Run(inputs, models, store, dispatcher, directory, listeners, control),
@@ -249,6 +251,6 @@ def _nothing_left_of_a_bad_start(session: Session, state: Path) -> Iterator[Even
         yield begun
     except (UsageError, EnvironmentNotReady):
         if not session.resumed and not begun.is_set():
-            session.directory.discard()
             forget_engine(state)
+            session.directory.discard()
         raise

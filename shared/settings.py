@@ -17,6 +17,9 @@ WORKER_METRICS_PORT = "WORKER_METRICS_PORT"
 #: Where metrics are served: loopback unless others may come in.
 METRICS_HOST = "METRICS_HOST"
 
+#: Names of this machine that lead nowhere else.
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
 _OPENROUTER = "https://openrouter.ai/api/v1"
 
 
@@ -107,6 +110,17 @@ def checked_base_url(url: str, where: str = OPENROUTER_BASE_URL) -> str:
             f" below; {example}"
         )
     return url.rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a request's ``Host``, with or without a port, is a name of this machine itself.
+
+    A web page can have a name of its own lead to this machine, but not one of these.
+    """
+    try:
+        return urlsplit(f"//{host}").hostname in LOOPBACK
+    except ValueError:
+        return False
 
 
 def metrics_port(name: str) -> int | None:

@@ -28,12 +28,14 @@ BAD_CONFIGS: tuple[BadConfig, ...] = (
     _file("toml-syntax", "seed = 1\nsteps = = 2", "config my.toml: not valid TOML"),
     _file("json-syntax", '{"seed": }', "config my.json: not valid JSON", "my.json"),
     _file("json-array", "[1]", "config my.json: must be an object of settings", "my.json"),
-    _file("wrong-type", 'batch_size = "many"', "my.toml: batch_size = 'many': "),
+    _file(
+        "wrong-type", 'batch_size = "many"', 'my.toml: batch_size = "many": must be a whole number'
+    ),
     _file("group-of-one", "group_size = 1", "my.toml: group_size = 1: "),
     _file("weights-too-few", "reward_weights = [1.0]", "reward_weights has 1 entries for 4"),
     _file("weights-zero", "reward_weights = [0, 0, 0, 0]", "at least one part must count"),
     _file("weight-negative", "reward_weights = [-1, 1, 1, 1]", "my.toml: reward_weights"),
-    _file("name-of-two-folders", 'name = "a/b"', "my.toml: name = 'a/b': "),
+    _file("name-of-two-folders", 'name = "a/b"', 'my.toml: name = "a/b": must match'),
     _file("option-stray", "[reward_options.lenght]\nx = 1", "reward_options for 'lenght'"),
     _file(
         "learning-rate-natural",

@@ -54,5 +54,6 @@ def main() -> None:
         cli(prog_name="orchestrator")
     except ConceptGrpoError as error:
         for line in str(error).splitlines() or [type(error).__name__]:
-            click.echo(f"error: {line}", err=True)
+            # What is quoted below a sentence is indented.
+            click.echo(line if line.startswith("  ") else f"error: {line}", err=True)
         sys.exit(error.exit_code)

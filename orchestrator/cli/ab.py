@@ -13,7 +13,7 @@ from orchestrator.cli.asking import (
     shown,
 )
 from orchestrator.cli.options import checked_prices
-from orchestrator.cli.run_argument import RunName
+from orchestrator.cli.run_argument import FilePath, RunName
 
 
 @click.command()
@@ -25,7 +25,7 @@ from orchestrator.cli.run_argument import RunName
 @click.option(
     "--data",
     required=True,
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     metavar="FILE",
     help="Held-out prompts.",
 )
@@ -39,7 +39,7 @@ from orchestrator.cli.run_argument import RunName
 )
 @click.option(
     "--rubric",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     metavar="FILE",
     help="What the judge looks for  [built in]",
 )

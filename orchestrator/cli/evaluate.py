@@ -14,7 +14,7 @@ from orchestrator.cli.asking import (
     shown,
 )
 from orchestrator.cli.options import ask_for_trust, checked_prices
-from orchestrator.cli.run_argument import RunName
+from orchestrator.cli.run_argument import FilePath, RunName
 
 if TYPE_CHECKING:
     from orchestrator.comparison.by_reward import Plan
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--data",
     required=True,
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     metavar="FILE",
     help="Held-out prompts.",
 )
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @click.option("--min-gain", type=float, metavar="X", help="Exit 4 if the 95% CI begins below X.")
 @click.option(
     "--policy",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     metavar="FILE",
     help="This policy.json in RUN's place.",
 )

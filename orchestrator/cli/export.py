@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.run_argument import RunName
+from orchestrator.cli.run_argument import FilePath, RunName
 
 if TYPE_CHECKING:
     from orchestrator.policy_document import PolicyDocument
@@ -17,7 +17,7 @@ YOUR_TEXT = "[YOUR TEXT]"
 
 @click.command()
 @click.argument("run", type=RunName(), metavar="[RUN]", required=False)
-@click.option("-o", "output", type=click.Path(path_type=Path), help="File  [default: stdout]")
+@click.option("-o", "output", type=FilePath(), help="File  [default: stdout]")
 @click.option(
     "--format",
     "form",

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli.run_argument import FilePath
+
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=FilePath())
 @click.option("--domain-name", metavar="NAME", help="What prompts call it  [default: as DIR]")
 @click.option("--force", is_flag=True, help="Also into a folder with other files; replaces none.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")

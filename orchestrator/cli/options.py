@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from orchestrator.cli.run_argument import FilePath
+
 if TYPE_CHECKING:
     from orchestrator.config_files import Resolved
     from orchestrator.run_directory import RunDirectory
@@ -29,7 +31,7 @@ SECTIONS = {
 }
 
 _OPTIONS = (
-    click.argument("configs", nargs=-1, type=click.Path(path_type=Path), metavar="[CONFIG]…"),
+    click.argument("configs", nargs=-1, type=FilePath(), metavar="[CONFIG]…"),
     click.option(
         "--data",
         metavar="DATA",

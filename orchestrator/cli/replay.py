@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.options import shown_path
-from orchestrator.cli.run_argument import RUNS_DIR, RunName
+from orchestrator.cli.run_argument import RUNS_DIR, FilePath, RunName
 
 if TYPE_CHECKING:
     from orchestrator.replayed_run import Replay, Value
@@ -22,12 +22,10 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE",
     help="reward_weights, reward_funcs or algorithm.*, as of `run`.",
 )
-@click.option(
-    "-o", "output", type=click.Path(path_type=Path), help="Write only the policy, to this file."
-)
+@click.option("-o", "output", type=FilePath(), help="Write only the policy, to this file.")
 @click.option(
     "--policy",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="Train nothing: judge this policy file by the rollouts. Exit 4 if they cannot tell.",
 )
 @click.option("--greedy", is_flag=True, help="Judge the best action alone, as it is deployed.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.options import shown_path
-from orchestrator.cli.run_argument import RunName
+from orchestrator.cli.run_argument import FilePath, RunName
 
 if TYPE_CHECKING:
     from orchestrator.report.html.facts import Facts
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(dir_okay=False),
     metavar="FILE",
     help="Where to write it  [default: report.html in the run's directory]",
 )

@@ -1,5 +1,6 @@
-"""RUN on the command line: a name that the Tab key completes."""
+"""What arguments name: a RUN, which the Tab key completes, and files."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,17 @@ from click.shell_completion import CompletionItem
 
 #: Folder of the runs, from where the command is typed.
 RUNS_DIR = Path("runs")
+
+
+class FilePath(click.Path):
+    """A file or folder as a ``Path``. ``~`` is the home also where no shell has said so."""
+
+    def __init__(self, *, exists: bool = False, file_okay: bool = True, dir_okay: bool = True):
+        super().__init__(exists=exists, file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The path. Raises click.BadParameter."""
+        return super().convert(os.path.expanduser(value), param, ctx)  # noqa: PTH111
 
 
 class RunName(click.ParamType[str]):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.options import in_a_terminal, shown_path
-from orchestrator.cli.run_argument import RUNS_DIR, RunName
+from orchestrator.cli.run_argument import RUNS_DIR, FilePath, RunName
 
 if TYPE_CHECKING:
     from orchestrator.run_directory import RunDirectory
@@ -26,7 +26,7 @@ def runs() -> None:
 @runs.command("list")
 @click.option(
     "--runs-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FilePath(file_okay=False),
     default=RUNS_DIR,
     show_default=True,
     help="Folder of the runs.",
@@ -117,9 +117,11 @@ def rm(names: tuple[str, ...], yes: bool, url: str | None, as_json: bool) -> Non
 
     With the state of their embedded engines, and their keys on a server that is given.
 
+    RUN is a whole name, its first 4 characters or more, or a path.
+
     A run that is alive is refused, and so is "latest" without --yes: it may be another one by now.
     """
-    from orchestrator.run_names import LATEST
+    from orchestrator.run_names import LATEST, run_to_remove
     from orchestrator.run_removal import remove_run
     from shared.errors import UsageError
     from shared.settings import redis_url
@@ -127,7 +129,7 @@ def rm(names: tuple[str, ...], yes: bool, url: str | None, as_json: bool) -> Non
     server = redis_url(url)
     if not yes and any(Path(name).name == LATEST for name in names):
         raise UsageError(f"{LATEST!r} may be another run by now: name it, or give --yes")
-    paths = list(dict.fromkeys(_found(name).path.resolve() for name in names))
+    paths = list(dict.fromkeys(run_to_remove(RUNS_DIR, name) for name in names))
     if not yes:
         if not in_a_terminal():
             raise UsageError("nobody is here to ask (no terminal); give --yes to remove them")

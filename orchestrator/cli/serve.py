@@ -110,10 +110,9 @@ def _desk(policy: "Policy", keys: "Keys", options: dict[str, Any]) -> "Desk":
 
 
 def _keys(host: str, variable: str | None) -> "Keys":
-    from orchestrator.flower import LOOPBACK
     from orchestrator.serve.desk import Keys
     from shared.errors import UsageError
-    from shared.settings import checked_api_key, openrouter_api_key
+    from shared.settings import LOOPBACK, checked_api_key, openrouter_api_key
 
     if variable is None:
         if host not in LOOPBACK:

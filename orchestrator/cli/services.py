@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli.run_argument import FilePath
+
 
 @click.command()
 @click.option(
@@ -30,7 +32,7 @@ import click
 )
 @click.option(
     "--code-dir",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=FilePath(exists=True, file_okay=False),
     help="Folder of your own modules  [default: WORKER_CODE_DIR or here]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Say on stdout who works, as a JSON line.")

@@ -10,6 +10,7 @@ import tornado.web
 
 from orchestrator.serve.desk import Desk
 from orchestrator.serve.errors import Refused, Reply
+from shared.settings import is_loopback
 
 
 @tornado.web.stream_request_body
@@ -33,12 +34,16 @@ class Handler(tornado.web.RequestHandler):
     def checked(self) -> None:
         """Raises Refused unless the caller may call."""
         self.desk.keys.checked(self.request.headers.get("Authorization"))
-        if self.desk.keys.callers is None and "Origin" in self.request.headers:
-            # Any web page in a browser on this machine could spend the money of the server's key.
+        if self.desk.keys.callers is not None:
+            return
+        # Any web page in a browser on this machine could spend the money of the server's key, also
+        # one whose name was made to lead here.
+        if "Origin" in self.request.headers or not is_loopback(self.request.host):
             raise Refused(
                 403,
                 "no_web_pages",
-                "web pages may call only a server that wants a key of its own (--api-key-env)",
+                "web pages and other names than this machine's may call only a server that wants a"
+                " key of its own (--api-key-env)",
             )
 
     def answer(self, reply: Reply) -> None:

@@ -26,7 +26,8 @@ class Running:
         connection = HTTPConnection(HOST, self.port, timeout=10)
         try:
             sent = None if body is None else json.dumps(body)
-            connection.request("GET" if body is None else "POST", f"/_control/{name}", sent)
+            method = "GET" if body is None else "POST"
+            connection.request(method, f"/_control/{name}", sent, {"X-Control": "1"})
             response = connection.getresponse()
             found: dict[str, Any] = json.loads(response.read())
         finally:

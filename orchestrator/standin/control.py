@@ -1,6 +1,7 @@
 """The control API under ``/_control``: what arrived, what was billed, what is to go wrong next.
 
-JSON in and out, without a key, from any process on this machine.
+JSON in and out, without a key, from any process on this machine. What changes something wants the
+header ``X-Control``, which no form of a web page can send.
 """
 
 import json
@@ -17,11 +18,15 @@ from orchestrator.standin.settings import Settings
 from orchestrator.standin.wire import Reply, json_reply
 
 PREFIX = "/_control/"
+#: In lower case.
+HEADER = "x-control"
 Handler = Callable[[Desk, Mapping[str, str], bytes], dict[str, Any]]
 
 
 def controlled(request: Request, desk: Desk) -> Reply:
     """The reply to a control request."""
+    if request.method != "GET" and HEADER not in request.headers:
+        return _wrong(403, "send the header 'X-Control: 1': no form of a web page can")
     handler = HANDLERS.get((request.method, request.path.removeprefix(PREFIX)))
     if handler is None:
         known = ", ".join(f"{method} {PREFIX}{name}" for method, name in HANDLERS)

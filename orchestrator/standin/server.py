@@ -14,6 +14,8 @@ from orchestrator.standin.settings import Settings
 from orchestrator.standin.wire import Reply, json_reply, send
 
 HOST = "127.0.0.1"
+#: What a request may call it: a page can have a name of its own lead here, but not one of these.
+NAMES = (HOST, "localhost", "[::1]")
 PREFIX = "/api/v1"
 CHAT = f"{PREFIX}/chat/completions"
 BACKLOG = 1024
@@ -63,6 +65,10 @@ class Server:
             return False
         if request is None:
             return False
+        if why := _from_a_web_page(request):
+            content = {"error": {"code": 403, "message": why}}
+            await send(writer, json_reply(content, 403), self.desk.settings, False)
+            return False
         if request.path == CHAT and request.method == "POST":
             return await self._chat(request, writer)
         return await send(writer, self._reply(request), self.desk.settings, request.keep_alive)
@@ -87,6 +93,16 @@ class Server:
             return route(request, self.desk)
         except Refusal as refused:
             return refused.reply
+
+
+def _from_a_web_page(request: Request) -> str | None:
+    """Why a request is refused that a browser may have sent for a page from elsewhere."""
+    if "origin" in request.headers:
+        return "web pages may not call this server: it is for programs on this machine"
+    name = request.headers.get("host", HOST).rpartition(":")
+    if (name[0] or name[2]).lower() not in NAMES:
+        return f"this server is {HOST} and has no other name"
+    return None
 
 
 def _models(request: Request, desk: Desk) -> Reply:

@@ -175,7 +175,7 @@ def test_a_run_is_removed_with_its_engine_and_latest_is_mended(
     (two_runs / ".engine" / NEW).mkdir(parents=True)
     (two_runs / ".engine" / NEW / "appendonly.aof").write_text("state")
 
-    answer = command("runs", "rm", "new", "--yes", "--json")
+    answer = command("runs", "rm", "new--", "--yes", "--json")
 
     assert answer.code == 0, answer.err
     assert json.loads(answer.out) == {"removed": [f"runs/{NEW}"]}
@@ -185,8 +185,19 @@ def test_a_run_is_removed_with_its_engine_and_latest_is_mended(
     assert list(two_runs.iterdir()) == []
 
 
+@pytest.mark.parametrize("vague", [".", "..", "", "./", "runs", "runs/..", "new", "bbbb", "e--t"])
+def test_what_is_removed_is_named_beyond_doubt(
+    command: Command, two_runs: Path, vague: str
+) -> None:
+    answer = command("runs", "rm", vague, "--yes")
+
+    assert answer.code == 2
+    assert "names no run to remove" in answer.err
+    assert {NEW, OLD} <= {path.name for path in two_runs.iterdir()}
+
+
 def test_nothing_is_removed_unasked(command: Command, two_runs: Path) -> None:
-    without = command("runs", "rm", "new")
+    without = command("runs", "rm", "new--")
     latest = command("runs", "rm", "latest")
 
     assert (without.code, latest.code) == (2, 2)
@@ -199,7 +210,7 @@ def test_a_closed_standard_input_is_nobody_to_ask(
     command: Command, two_runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", None)
-    refused = command("runs", "rm", "new")
+    refused = command("runs", "rm", "new--")
     assert refused.code == 2
     assert "nobody is here to ask" in refused.err
     assert (two_runs / NEW).is_dir()
@@ -211,7 +222,7 @@ def test_in_a_terminal_a_person_is_asked(
 ) -> None:
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [ORCHESTRATOR, "runs", "rm", "new"],
+        [ORCHESTRATOR, "runs", "rm", "new--"],
         cwd=workplace,
         env=clean_environment(workplace, {}),
         stdin=theirs,
@@ -229,7 +240,7 @@ def test_in_a_terminal_a_person_is_asked(
 def test_a_run_that_is_alive_is_not_removed(command: Command, two_runs: Path) -> None:
     with attended(two_runs / NEW, steps=4):
         assert listed(command)[NEW]["state"] == "running"
-        answer = command("runs", "rm", "new", "--yes")
+        answer = command("runs", "rm", "new--", "--yes")
 
     assert answer.code == 2
     assert "is alive: process" in answer.err
@@ -241,13 +252,13 @@ def test_a_run_that_is_being_evaluated_is_not_removed(command: Command, two_runs
     engine = two_runs / ".engine" / "eval-0123456789"
     engine.mkdir(parents=True)
     lock = lock_state(evaluation)
-    refused = command("runs", "rm", "new", "--yes")
+    refused = command("runs", "rm", "new--", "--yes")
     os.close(lock)
     assert refused.code == 2
     assert "eval-fresh-0123456789 is under way" in refused.err
     assert evaluation.is_dir()
 
-    assert command("runs", "rm", "new", "--yes").code == 0
+    assert command("runs", "rm", "new--", "--yes").code == 0
     assert not engine.exists()
 
 
@@ -258,9 +269,9 @@ def test_on_a_given_server_a_held_fence_protects_and_the_keys_go_with_the_run(
     empty_redis.hset(keys.head, "version", 1)
     empty_redis.set(keys.fence, "somebody")
 
-    held = command("runs", "rm", "new", "--yes", "--redis", empty_url)
+    held = command("runs", "rm", "new--", "--yes", "--redis", empty_url)
     empty_redis.delete(keys.fence)
-    freed = command("runs", "rm", "new", "--yes", "--redis", empty_url)
+    freed = command("runs", "rm", "new--", "--yes", "--redis", empty_url)
 
     assert held.code == 2
     assert "is alive: its fence is held at redis://***@" in held.err

@@ -234,9 +234,11 @@ def test_web_pages_cannot_spend_the_servers_money(standin: Running, server: Serv
     body = json.dumps(asked()).encode()
 
     refused = post(server, body, Origin="https://evil.example")
+    renamed = post(server, body, Host="evil.example")
 
     assert refused.status_code == 403
     assert refused.json()["error"]["code"] == "no_web_pages"
+    assert renamed.status_code == 403
     assert "access-control-allow-origin" not in refused.headers
     assert standin.control("received")["count"] == 0
 

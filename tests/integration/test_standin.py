@@ -228,6 +228,17 @@ def test_the_control_api_refuses_what_it_does_not_know(standin: Running) -> None
             standin.control(name, sent)
 
 
+def test_no_web_page_controls_it_or_reads_it(standin: Running) -> None:
+    form = {"Content-Type": "text/plain"}
+    sent = json.dumps({"credit_usd": 1}).encode()
+
+    assert call(standin, "POST", "/_control/settings", sent, form).status == 403
+    assert call(standin, "GET", "/_control/received", None, {"Host": "evil.example"}).status == 403
+    foreign = {"Origin": "https://evil.example", "X-Control": "1"}
+    assert call(standin, "POST", "/_control/settings", sent, foreign).status == 403
+    assert call(standin, "GET", "/_control/received", None, {"Host": "localhost:1"}).status == 200
+
+
 def test_faults_can_be_ordered_for_what_fits(standin: Running) -> None:
     match = {"fault": "server", "model": "mistral", "body": "seventh", "times": 2}
     standin.control("faults", {"matches": [match]})

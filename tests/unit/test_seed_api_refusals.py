@@ -93,7 +93,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "optimizer: bad value": (
         lambda: train(optimizer_config={"learningRate": -1}),
-        "GRPOOptimizer learningRate: algorithm.learning_rate = -1: Input should be greater than 0",
+        "GRPOOptimizer learningRate: algorithm.learning_rate = -1: must be greater than 0",
     ),
     "optimizer: epochs": (lambda: GRPOOptimizer(epochs=0), "GRPOOptimizer epochs: num_epochs = 0"),
     "optimizer: twice": (
