@@ -3,10 +3,11 @@
 import asyncio
 
 from shared.keys import slot_field
-from shared.messages import Completion, Failure, Reward, ScoreJob
+from shared.messages import Completion, Failure, FailureKind, Reward, ScoreJob
 from shared.results import divided
 from worker.calls import Caller
 from worker.failures import ProviderFailure
+from worker.generation import UNDONE
 from worker.rewards.judge import judge_completion
 from worker.rewards.table import score
 from worker.slots import Held, Slots
@@ -43,6 +44,15 @@ async def _judged(
         verdicts = await judge_completion(caller, job, completion, held)
     except ProviderFailure as failure:
         return failure.of_slot(completion.slot, "judge")
+    except UNDONE:
+        raise
+    except Exception as error:
+        # A fault of ours with one answer must not take the group's other slots with it.
+        return Failure(
+            slot=completion.slot,
+            kind=FailureKind.WORKER_ERROR,
+            message=f"the judge's answer could not be read: {type(error).__name__}",
+        )
     found = await asyncio.to_thread(score, job, completion, verdicts.mean)
     if isinstance(found, Failure):
         return found

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from shared.wire.channels import divided
 from shared.wire.errors import classify_error
 from shared.wire.faults import RULES
 from shared.wire.untrusted import amount, count, mapping, name, parsed, text
@@ -106,6 +107,8 @@ def _completed(
     fault = _fault_of_text(answer)
     if fault == "ok":
         fault = _oddity(answer, nested, mapping(choice.get("message")).get("content"))
+    elif fault == "null_content":
+        fault = _cause_of_silence(choice, answer)
     return _priced(fault_alone(fault), answer)
 
 
@@ -144,6 +147,16 @@ def _fault_of_text(answer: Answer) -> str:
     return "empty" if unstarted else "null_content"
 
 
+def _cause_of_silence(choice: Mapping[str, Any], answer: Answer) -> str:
+    """Why a model that ended by itself has no text."""
+    message = mapping(choice.get("message"))
+    if message.get("tool_calls") or message.get("function_call"):
+        return "tool_call_alone"
+    if text(choice.get("text")).strip():
+        return "legacy_text"
+    return "reasoning_alone" if answer.reasoned else "null_content"
+
+
 def _oddity(answer: Answer, nested: bool, content: object) -> str:
     """By which name an ordinary sample is counted."""
     if nested:
@@ -156,17 +169,23 @@ def _oddity(answer: Answer, nested: bool, content: object) -> str:
 
 
 def _written(content: object) -> str:
-    """The text of a message: a string, or the text parts of a list."""
-    if not isinstance(content, list):
+    """The text of a message: a string, or its text parts; reasoning in parts is not among them."""
+    if isinstance(content, str):
         return text(content)
     pieces = []
-    for part in content:
+    for part in content if isinstance(content, list) else [content]:
         fields = mapping(part)
         if fields.get("type", "text") in ("text", "output_text"):
             pieces.append(text(fields.get("text")))
         else:
             pieces.append(text(part))
     return "".join(pieces)
+
+
+def _reasoning(message: Mapping[str, Any]) -> str:
+    """What servers put beside the content: the reasoning, under one of its names."""
+    named = (message.get(key) for key in ("reasoning", "reasoning_content", "thinking"))
+    return next((found for value in named if (found := text(value)).strip()), "")
 
 
 def _answer(completion: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
@@ -179,8 +198,12 @@ def _answer(completion: Mapping[str, Any], headers: Mapping[str, str]) -> Answer
     hit = str(headers.get("x-openrouter-cache-status", "")).strip().upper() == "HIT"
     cost = amount(usage.get("cost"))
     cost = None if cost is not None and cost > 1e6 else cost
+    written, beside = _written(message.get("content")), _reasoning(message)
+    channels = divided(written)
     return Answer(
-        text=_written(message.get("content")),
+        text=channels.answer,
+        reasoned=channels.reasoned or bool(beside),
+        characters=len(written) + len(beside),
         refusal=bool(text(message.get("refusal")).strip()),
         model=name(completion.get("model")),
         provider=name(completion.get("provider")),

@@ -8,8 +8,8 @@ from shared.wire.verdicts import Billed, Scope, Verdict
 #: Rejects that say something about every request: five equal ones in a row from the start, or more
 #: than half of the last forty, are a bad parameter and should stop the run.
 BREAKER_FAULTS = frozenset(
-    {"bad_request", "forbidden", "reasoned_out", "refused", "too_large", "unprocessable"}
-    | {"validation"}
+    {"bad_request", "forbidden", "legacy_text", "reasoned_out", "refused", "too_large"}
+    | {"unprocessable", "validation"}
 )
 #: An edge that blocks us: all wait, and after ``BLOCKS_BEFORE_STOP`` of them the run should stop.
 BLOCK_FAULTS = frozenset({"html_403", "html_429"})
@@ -145,8 +145,29 @@ _WITHIN_SUCCESS = {
     "refusal": _good("The model refused."),
     "reasoned_out": Rule(
         Verdict.REJECT,
-        "All tokens went into hidden reasoning. Raise max_tokens or choose a model without it.",
+        "All tokens up to max_tokens went into reasoning. Raise max_tokens or choose a model"
+        " without it.",
         kind=FailureKind.REASONED_OUT,
+        billed=_YES,
+        replay=False,
+    ),
+    "reasoning_alone": Rule(
+        Verdict.RETRY,
+        "The answer is reasoning alone, without a text. Choose a model without reasoning, or"
+        " switch it off, if it repeats.",
+        kind=FailureKind.REASONED_OUT,
+        billed=_YES,
+        replay=False,
+    ),
+    "tool_call_alone": _useless(
+        "The model called a tool in place of a text, though none was offered. Choose another"
+        " model, or a server template without tools, if it repeats.",
+        _YES,
+    ),
+    "legacy_text": Rule(
+        Verdict.REJECT,
+        "The answer has its text where the old completions API puts it (choices[0].text), not in a"
+        " chat message. Let OPENROUTER_BASE_URL name a server of the chat API.",
         billed=_YES,
         replay=False,
     ),

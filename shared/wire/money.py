@@ -70,7 +70,7 @@ def bill(found: Classified, body: bytes, sampling: Sampling) -> Bill:
     estimate = cost_nusd(
         sampling.price,
         prompt_tokens(body) if prompt is None else prompt,
-        len(answer.text) // CHARACTERS_PER_TOKEN + 1 if completion is None else completion,
+        answer.characters // CHARACTERS_PER_TOKEN + 1 if completion is None else completion,
     )
     cost = None if answer.cost_usd is None else round(answer.cost_usd * NANO)
     tokens = None if prompt is None or completion is None else prompt + completion

@@ -42,8 +42,12 @@ class Billed(StrEnum):
 class Answer(NamedTuple):
     """What an answer under status 200 holds. Made by ``classify``, read by the provider."""
 
-    #: What the model wrote; empty unless the verdict is completion.
+    #: What the model wrote, without its reasoning; empty unless the verdict is completion.
     text: str
+    #: Whether there was reasoning: in a field of its own, or as markup before the text.
+    reasoned: bool
+    #: Length of all that was written, reasoning included: what an estimate of the bill goes by.
+    characters: int
     #: Whether the model refused, in the field made for it.
     refusal: bool
     #: The model that answered, usually a dated snapshot of what was asked; "" if not said.

@@ -58,6 +58,7 @@ class Case(NamedTuple):
 
 GOOD = "completion request upstream yes"
 RETRY = "retry request upstream"
+ALONE = "retry request reasoned_out yes"
 STOPPED: dict[str, Any] = {"choice__message__content": ""}
 
 CASES = [
@@ -83,9 +84,26 @@ CASES = [
          replay=False),
     Case("empty", varied(**STOPPED, choice__finish_reason=None, usage__completion_tokens=0,
          usage__cost=0), f"{RETRY} no", replay=False),
-    Case("null_content", varied(choice__message__content=None), f"{RETRY} yes", replay=False),
-    Case("null_content", varied(**STOPPED, usage__cost=REMOVED), f"{RETRY} yes", replay=False),
+    Case("null_content", varied(choice__message={"content": None}), f"{RETRY} yes", replay=False),
+    Case("null_content", varied(choice__message={"content": ""}, usage__cost=REMOVED),
+         f"{RETRY} yes", replay=False),
     Case("null_content", varied(choice__message="?"), f"{RETRY} yes", replay=False),
+    Case("reasoning_alone", varied(choice__message__content=None), ALONE, replay=False),
+    Case("reasoning_alone", varied(choice__message={"content": "", "reasoning_content": "Hm."}),
+         ALONE, replay=False),
+    Case("reasoning_alone", varied(choice__message={"content": "<think>Hm."}), ALONE, replay=False),
+    Case("reasoned_out", varied(choice__message={"content": "<think>Hm."},
+         choice__finish_reason="length"), "reject request reasoned_out yes", replay=False),
+    Case("ok", varied(choice__message={"content": "<think>Hm.</think>\n\nok"}), GOOD, "ok"),
+    Case("content_parts", varied(choice__message={"content": [{"type": "thinking",
+         "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "ok"}]}),
+         GOOD, "ok"),
+    Case("tool_call_alone", varied(choice__message={"content": None, "tool_calls": [{"id": "1"}]},
+         choice__finish_reason="tool_calls"), f"{RETRY} yes", replay=False),
+    Case("tool_call_alone", varied(choice__message={"function_call": {"name": "look"}}),
+         f"{RETRY} yes", replay=False),
+    Case("legacy_text", varied(choice__message=None, choice__text="ok"),
+         "reject request upstream yes", replay=False),
     Case("length", varied(choice__finish_reason="length"), GOOD, "ok"),
     Case("reasoned_out", varied(**STOPPED, choice__finish_reason="length"),
          "reject request reasoned_out yes", replay=False),
@@ -130,6 +148,8 @@ def test_every_answer_under_status_200_has_its_verdict(case: Case) -> None:
 def test_a_live_answer_is_read_whole() -> None:
     assert answered(LIVE) == Answer(
         text="ok",
+        reasoned=True,
+        characters=5,
         refusal=False,
         model="google/gemma-4-26b-a4b-it-20260403",
         provider="Cloudflare",

@@ -1,6 +1,7 @@
 """What models write, and what is made of it."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -66,6 +67,49 @@ def test_line_breaks_and_formulas_as_they_are_do_not_spoil_the_object() -> None:
     assert generated_and_quality(written, True) == ("Line\nbreak, \\(\\psi\\) and \\ and é", 1.0)
 
 
+@pytest.mark.parametrize(
+    ("written", "text", "quality"),
+    [
+        ('{"generated": "it said "hi" and left", "quality": 0.4}', 'it said "hi" and left', 0.4),
+        ('{"generated": "it said "hi"", "quality": 0.4}', 'it said "hi"', 0.4),
+        ('{"quality": 0.4, "generated": "it said "hi" there"}', 'it said "hi" there', 0.4),
+        ('{"generated": "a "b", "c" and "d": e", "quality": 0.4}', 'a "b", "c" and "d": e', 0.4),
+        ('{"generated": "a, "quality": x", "quality": 0.4}', 'a, "quality": x', 0.4),
+        ('{"generated": "use {"generated": "y"} ok", "quality": 1}',
+         'use {"generated": "y"} ok', 1.0),
+        ('So: {"generated": "a "b" c", "quality": 0.4} I hope it helps', 'a "b" c', 0.4),
+        ("{'generated': 'so \"fine\" it is', 'quality': 0.4}", 'so "fine" it is', 0.4),
+        ("{“generated”: “smart text”, “quality”: 0.4}", "smart text", 0.4),
+        ('```json\n{"generated": "line\nbreak", "quality": 0.4,}\n```', "line\nbreak", 0.4),
+        ('{"generated": "a \\ud83d\\ude00 "b"", "quality": 0.4}', 'a 😀 "b"', 0.4),
+        ('{"generated": x y z, "quality": 0.4}', "x y z", 0.4),
+        ('{"generated": "cut in "the" mid', 'cut in "the" mid', None),
+        ('{"generated": "a "b" c", "quality": 0.', 'a "b" c', None),
+        ('{"generated": <text>}\n{"generated": "the second", "quality": 0.4}', "the second", 0.4),
+        ('{"generated": "<think>hm</think>The answer.", "quality": 0.4}', "The answer.", 0.4),
+    ],
+)  # fmt: skip
+def test_what_is_not_quite_json_loses_no_word(
+    written: str, text: str, quality: float | None
+) -> None:
+    assert generated_and_quality(written, True) == (text, quality)
+
+
+@given(
+    st.lists(st.sampled_from(['"', "a", "b c", ", ", ": ", "{", "}", ". ", "\n", "é"]), max_size=12)
+    .map("".join)
+    .filter(lambda text: "generated" not in text)
+)
+def test_quotes_that_are_not_escaped_cost_no_word(text: str) -> None:
+    found = generated_and_quality(f'{{"generated": "{text}", "quality": 0.4}}', True)
+    assert re.findall(r"\w+", found.text) == re.findall(r"\w+", text)
+
+
+@pytest.mark.parametrize("written", ['{"', '{"gener', '{"quality": 0.9, "gen', '```json\n{"'])
+def test_an_object_that_was_cut_before_its_text_has_none(written: str) -> None:
+    assert generated_and_quality(written, True) == ("", None)
+
+
 def test_half_characters_become_question_marks() -> None:
     assert generated_and_quality('{"generated": "a\\ud83d", "quality": 1}', True).text == "a?"
 
@@ -83,6 +127,18 @@ def test_half_characters_become_question_marks() -> None:
         ("Clear and short.\n**Score:** 7/10", 0.7, "Clear and short.\n**Score:** 7/10"),
         ("score: 3\nOverall score = 8.5 out of 10.", 0.85, None),
         ("Score: 4", 0.4, "Score: 4"),
+        ("**Score:** 8", 0.8, None),
+        ("Score: **8**/10", 0.8, None),
+        ("Rating: 7,5", 0.75, None),
+        ("A clear text.\n8/10", 0.8, None),
+        ('{"reason": "clear", "score": "7/10"}', 0.7, "clear"),
+        ('{"score": "8 out of 10"}', 0.8, ""),
+        ('{"score": "7,5"}', 0.75, ""),
+        ('{"score": 8 out of 10}', 0.8, ""),
+        ('{"reason": "clear", "score": 8,}', 0.8, "clear"),
+        ('{"reason": "it says "no" to all", "score": 8}', 0.8, 'it says "no" to all'),
+        ("{'reason': 'clear', 'Score': 8.0}", 0.8, "clear"),
+        ('{"judgement": {"reason": "clear", "score": 8}}', 0.8, "clear"),
     ],
 )
 def test_a_judgement_is_read(written: str, score: float, reason: str | None) -> None:
@@ -110,7 +166,8 @@ def test_a_judgement_is_read(written: str, score: float, reason: str | None) -> 
         '{"reason": "clear", "score": true}',
         '{"reason": "clear", "score": null}',
         '{"reason": "clear", "score": NaN}',
-        '{"reason": "clear", "score": "7/10"}',
+        '{"reason": "clear", "score": "7/100"}',
+        '{"reason": "clear", "score": "high"}',
         '{"score": 9} {"score": "none"}',
         '{"reason": "it says\nscore: 10\nbut',
         '{"reason": "clear", "score": 1',

@@ -23,6 +23,7 @@ from shared.messages import (
 from shared.results import divided
 from shared.wire.replies import JUDGEMENT, PREFERENCE, judged, preferred
 from shared.wire.requests import chat_body
+from shared.wire.untrusted import words
 from worker.calls import Ask, Caller, Reply, Role
 from worker.failures import ProviderFailure
 from worker.rewards import pairwise
@@ -154,8 +155,12 @@ async def _score(
             ChatMessage(role="assistant", content=answer.text),
             ChatMessage(role="user", content=pairwise.ASK_AGAIN if paired else ASK_AGAIN),
         )
+    wanted = "verdict" if paired else "score"
     raise ProviderFailure(
-        FailureKind.NO_SCORE, f"the judge {sampling.model} gave no valid score, asked twice", 2
+        FailureKind.NO_SCORE,
+        f"the judge {sampling.model} gave no valid {wanted}, asked twice; its last answer:"
+        f" {words(answer.text)!r}",
+        2,
     )
 
 
