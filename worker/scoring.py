@@ -2,12 +2,14 @@
 
 import asyncio
 
+from redis.exceptions import RedisError
+
 from shared.keys import slot_field
 from shared.messages import Completion, Failure, FailureKind, Reward, ScoreJob
 from shared.results import divided
 from worker.calls import Caller
 from worker.failures import ProviderFailure
-from worker.generation import UNDONE
+from worker.governor import Stopped, Withdrawn
 from worker.rewards.judge import judge_completion
 from worker.rewards.table import score
 from worker.slots import Held, Slots
@@ -44,7 +46,7 @@ async def _judged(
         verdicts = await judge_completion(caller, job, completion, held)
     except ProviderFailure as failure:
         return failure.of_slot(completion.slot, "judge")
-    except UNDONE:
+    except (Stopped, Withdrawn, RedisError):
         raise
     except Exception as error:
         # A fault of ours with one answer must not take the group's other slots with it.

@@ -206,9 +206,9 @@ class _Object(NamedTuple):
 
 
 def _is_quoted(written: str, found: _Object) -> bool:
-    """Whether an object stands within the text of another one, which is no JSON."""
-    begun = _TEXT_BEGINS.search(written, 0, found.start)
-    return begun is not None and bool(_TEXT_ENDS.search(written, found.end))
+    """Whether an object is a piece of the text of another one, which is no JSON and ends later."""
+    ends = _TEXT_ENDS.search(written, found.end)
+    return ends is not None and not _TEXT_BEGINS.search(written, found.end, ends.start())
 
 
 def _repaired_text(written: str, begun: re.Match[str]) -> Generated:
