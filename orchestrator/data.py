@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from orchestrator import strict_json
 from orchestrator.config import Columns
 from orchestrator.data_columns import Mapper
-from orchestrator.data_readers import Fault, Reading, Record, refuse
-from orchestrator.data_records import example
+from orchestrator.data_readers import Fault, Record, refuse
+from orchestrator.data_records import Understood, example
 from orchestrator.data_sources import read_source
 from orchestrator.rollouts import Example
 from orchestrator.wording import short
@@ -37,8 +37,12 @@ class Dataset:
     #: The file, or what else it came from; begins the messages.
     name: str
     examples: tuple[Example, ...]
+    #: Those that were read, and those that were left out for a fault.
+    records: int
     #: Names of the columns kept in ``Example.extra``, in order of appearance.
     extra_columns: tuple[str, ...]
+    #: What was taken for what where the data calls our fields otherwise, as in "text = question".
+    understood: tuple[str, ...] = ()
     #: The data as JSON Lines, where there is no file to copy.
     kept: str | None = None
 
@@ -63,19 +67,19 @@ def load(source: Path | str, columns: Columns = AS_OURS, fault: Fault = refuse) 
         faults.append(error)
         fault(error)
 
-    reading = Reading(columns.text or "text", told)
-    name, records, kept = read_source(str(source), mapper.needed, reading)
+    name, records, kept = read_source(str(source), mapper.needed, told)
     located = []
     for record in records:
-        where = f"{name}:{record.line}"
+        where = f"{name}:{record.place}"
         try:
             located.append((mapper.renamed(record, where), where))
         except UsageError as error:
             told(error)
     mapper.check(name)
     if not located and faults:
-        return Dataset(name, (), ())
-    return replace(_dataset(name, located, told), kept=kept)
+        return Dataset(name, (), len(faults), ())
+    loaded = _dataset(name, located, told, mapper)
+    return replace(loaded, records=len(loaded.examples) + len(faults), kept=kept)
 
 
 def from_records(records: Sequence[Any], name: str) -> Dataset:
@@ -94,10 +98,29 @@ def record_of(value: Any, where: str) -> Record:
             f'{where}: a record must be an object like {{"text": "..."}}, found {short(value)}.'
         )
     try:
-        text = json.dumps(dict(value))
+        text = json.dumps(dict(value), default=_listed)
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"{where}: holds what JSON cannot: {error}. Remove it.") from None
-    return Record(1, strict_json.parse(text, Path(where)))
+    return Record("1", strict_json.parse(text, Path(where)))
+
+
+def same_text(text: str) -> str:
+    """The text by which a prompt is known again: case and spaces do not count."""
+    return " ".join(text.casefold().split())
+
+
+def trained_on(
+    train: Sequence[Example], heldout: Sequence[Example], name: str
+) -> UsageError | None:
+    """The error that every held-out prompt of ``name`` is a training prompt too."""
+    texts = {same_text(one.text) for one in train}
+    if not heldout or any(same_text(one.text) not in texts for one in heldout):
+        return None
+    return UsageError(
+        f"{name}: every one of its {len(heldout)} prompts stands in the training data too: a"
+        " comparison on them says nothing about new prompts. Hold out others, or name no held-out"
+        " data: then a share of the training data is held out."
+    )
 
 
 def split(examples: Sequence[Example], fraction: float, seed: int) -> Split:
@@ -135,18 +158,37 @@ def batch(
     return tuple(zip(ids, chosen, strict=True))
 
 
-def _dataset(name: str, records: Sequence[tuple[Record, str]], fault: Fault = refuse) -> Dataset:
+def _listed(value: Any) -> Any:
+    """An array or number of numpy, or what else can say itself so, as JSON has it."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{short(value)} is a {type(value).__name__}")
+
+
+def _dataset(
+    name: str,
+    records: Sequence[tuple[Record, str]],
+    fault: Fault = refuse,
+    mapper: Mapper | None = None,
+) -> Dataset:
     if not records:
         raise UsageError(f"{name}: holds no records. Write at least one with a 'text'.")
     width = max(3, len(str(len(records))))
-    examples = []
+    examples, understood = [], Understood()
     for number, (record, where) in enumerate(records, 1):
         try:
-            examples.append(example(record, where, f"e{number:0{width}}"))
+            one = example(record, where, f"e{number:0{width}}", understood)
+            examples.append(replace(one, extra=mapper.kept(one.extra)) if mapper else one)
         except UsageError as error:
             fault(error)
     columns = dict.fromkeys(column for loaded in examples for column in loaded.extra)
-    return Dataset(name, tuple(_distinct(examples, fault)), tuple(columns))
+    return Dataset(
+        name,
+        tuple(_distinct(examples, fault)),
+        len(records),
+        tuple(columns),
+        tuple(f"{ours} = {' or '.join(theirs)}" for ours, theirs in understood.items()),
+    )
 
 
 @lru_cache(maxsize=8)

@@ -37,6 +37,8 @@ class FileCheck(NamedTuple):
     #: Characters of the prompts: the median, and the most.
     characters_median: float
     characters_most: int
+    #: What was taken for what where the data calls our fields otherwise.
+    understood: tuple[str, ...]
     #: Columns that rewards may read.
     columns: tuple[str, ...]
     #: What is wrong, in words; a run would refuse the file.
@@ -65,8 +67,11 @@ def check(
     """
     check_rule(rule, domains)
     read = [_read(file, columns) for file in files]
-    checks = [_check(file, *found, domains, rule) for file, found in zip(files, read, strict=True)]
     examples = [dataset.examples if dataset else () for dataset, _ in read]
+    for at, heldout in enumerate(examples[1:], 1):
+        if fault := data.trained_on(examples[0], heldout, files[at]):
+            read[at][1].append(fault)
+    checks = [_check(file, *found, domains, rule) for file, found in zip(files, read, strict=True)]
     return Check(tuple(checks), tuple(_overlap(examples)))
 
 
@@ -108,7 +113,7 @@ def _check(
     lengths = [len(one.text) for one in examples]
     return FileCheck(
         file=file,
-        records=len(examples) + len(errors) if dataset else 0,
+        records=dataset.records if dataset else 0,
         usable=usable,
         domains=counts,
         unmatched=tuple(unmatched),
@@ -119,6 +124,7 @@ def _check(
         references=sum(one.reference is not None for one in examples),
         characters_median=median(lengths) if lengths else 0,
         characters_most=max(lengths, default=0),
+        understood=dataset.understood if dataset else (),
         columns=dataset.extra_columns if dataset else (),
         errors=tuple(faults),
     )
@@ -128,7 +134,7 @@ def _places(examples: Iterable[Example]) -> dict[str, list[str]]:
     """Prompt, case and blanks aside -> where it stands."""
     found: dict[str, list[str]] = defaultdict(list)
     for one in examples:
-        found[" ".join(one.text.casefold().split())].append(one.source)
+        found[data.same_text(one.text)].append(one.source)
     return found
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from orchestrator.config import Columns
 from orchestrator.data_readers import Record
+from orchestrator.data_shapes import KNOWN, MADE
 from orchestrator.wording import did_you_mean, listed, short
 from shared.errors import UsageError
 
@@ -29,7 +30,18 @@ class Mapper:
         if self._keep is None:
             return None
         mapped = {column.partition(".")[0] for column in self._columns.values()}
-        return frozenset({*mapped, *self._columns.values(), *self._keep, *FIELDS})
+        return frozenset({*mapped, *self._columns.values(), *self._keep, *self._others})
+
+    @property
+    def _others(self) -> frozenset[str]:
+        """Columns that may be our fields, beside those that are named and kept."""
+        return frozenset(FIELDS) if "text" in self._columns else KNOWN | {*FIELDS}
+
+    def kept(self, extra: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Of an example's further columns those that rewards may read."""
+        if self._keep is None:
+            return extra
+        return {name: extra[name] for name in extra if name in {*self._keep, *MADE}}
 
     def renamed(self, record: Record, where: str) -> Record:
         """The record under our names. UsageError, from ``where``, if it has no prompt.
@@ -46,20 +58,18 @@ class Mapper:
             if value is not _ABSENT:
                 self._unseen.discard(column)
                 taken.add(column)
-                ours[field] = str(value) if _is_number(value) else value
+                ours[field] = value
             elif field == "text":
                 raise UsageError(f"{where}: {_no_column('text', column, record.fields)}")
-        for field in ("reference", "domain", "id"):
-            if ours.get(field, _ABSENT) == "":
-                del ours[field]
         rest = {
             name: value
             for name, value in record.fields.items()
             if name not in taken and name not in self._columns
         }
         if self._keep is not None:
-            rest = {name: v for name, v in rest.items() if name in {*self._keep, *FIELDS}}
-        return Record(record.line, {**ours, **rest})
+            others = self._others
+            rest = {n: v for n, v in rest.items() if n in self._keep or n.casefold() in others}
+        return Record(record.place, {**ours, **rest})
 
     def check(self, name: str) -> None:
         """UsageError if a column that was named stands in no record of ``name``."""
@@ -78,10 +88,6 @@ def _at(fields: Mapping[str, Any], column: str) -> Any:
             return _ABSENT
         value = value[part]
     return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _no_column(key: str, column: str, fields: Mapping[str, Any]) -> str:

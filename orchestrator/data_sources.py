@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.data_readers import READERS, Reading, Record, json_lines, read_records
+from orchestrator.data_readers import READERS, Fault, Record, json_lines, read_records
 from orchestrator.data_tables import (
     HUB,
     hub_dataset,
@@ -32,23 +32,23 @@ class Source(NamedTuple):
     kept: str | None = None
 
 
-def read_source(ref: str, needed: Collection[str] | None, reading: Reading) -> Source:
+def read_source(ref: str, needed: Collection[str] | None, fault: Fault) -> Source:
     """The records that ``ref`` names; of tables only the ``needed`` columns.
 
     Raises UsageError, and EnvironmentNotReady where a network is needed.
     """
     if ref == STDIN:
         text = _stdin()
-        return Source("stdin", json_lines(text, Path("stdin"), reading), text)
+        return Source("stdin", json_lines(text, Path("stdin"), fault), text)
     path = Path(ref)
     if ref.startswith(HUB):
-        return _kept(ref, hub_records(ref, needed, reading))
+        return _kept(ref, hub_records(ref, needed, fault))
     if is_saved_dataset(path):
-        return _kept(ref, saved_records(path, needed, reading))
+        return _kept(ref, saved_records(path, needed, fault))
     if path.suffix.lower() == PARQUET:
-        return Source(ref, parquet_records(path, needed, reading))
+        return Source(ref, parquet_records(path, needed, fault))
     text = read_text(path, (*READERS, PARQUET))
-    return Source(ref, read_records(text, path, reading))
+    return Source(ref, read_records(text, path, fault))
 
 
 def short_name(ref: str) -> str:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.data_readers import Reading, Record
+from orchestrator.data_readers import Fault, Record
 from orchestrator.text_files import check_regular_file
 from orchestrator.wording import short
 from shared.errors import EnvironmentNotReady, UsageError
@@ -48,9 +48,7 @@ def hub_dataset(ref: str) -> HubDataset:
     return HubDataset(name, config, rest[-1] if rest else "train", revision or None)
 
 
-def parquet_records(
-    path: Path, needed: Collection[str] | None, reading: Reading
-) -> Iterator[Record]:
+def parquet_records(path: Path, needed: Collection[str] | None, fault: Fault) -> Iterator[Record]:
     """The rows of a Parquet file; a record's line is its row, from 1. UsageError."""
     check_regular_file(path, (".parquet",))
     try:
@@ -63,12 +61,10 @@ def parquet_records(
         table = parquet.read_table(path, columns=_wanted(names, needed))
     except (pyarrow.ArrowException, OSError) as error:
         raise UsageError(f"{path}: not a Parquet file: {_line(error)}. Write it again.") from None
-    return _records(table, str(path), reading)
+    return _records(table, str(path), fault)
 
 
-def saved_records(
-    folder: Path, needed: Collection[str] | None, reading: Reading
-) -> Iterator[Record]:
+def saved_records(folder: Path, needed: Collection[str] | None, fault: Fault) -> Iterator[Record]:
     """The rows of a dataset that ``save_to_disk`` of datasets wrote. UsageError."""
     if (folder / "dataset_dict.json").is_file():
         splits = sorted(path.parent.name for path in folder.glob("*/state.json"))
@@ -81,10 +77,10 @@ def saved_records(
         table = _table(found, needed)
     except Exception as error:
         raise UsageError(f"{folder}: not a saved dataset: {_line(error)}.") from None
-    return _records(table, str(folder), reading)
+    return _records(table, str(folder), fault)
 
 
-def hub_records(ref: str, needed: Collection[str] | None, reading: Reading) -> Iterator[Record]:
+def hub_records(ref: str, needed: Collection[str] | None, fault: Fault) -> Iterator[Record]:
     """The rows of a dataset of the Hub, or of its copy in the cache.
 
     Raises UsageError for one that is not there, EnvironmentNotReady if the Hub does not answer.
@@ -104,7 +100,7 @@ def hub_records(ref: str, needed: Collection[str] | None, reading: Reading) -> I
             f"{ref}: the Hub did not give it ({type(error).__name__}: {_line(error)});"
             " check the network, or download it and name the file"
         ) from None
-    return _records(table, ref, reading)
+    return _records(table, ref, fault)
 
 
 def is_saved_dataset(path: Path) -> bool:
@@ -138,14 +134,14 @@ def _table(found: Any, needed: Collection[str] | None) -> Any:
     return chosen.with_format("arrow")[:]
 
 
-def _records(table: Any, name: str, reading: Reading) -> Iterator[Record]:
+def _records(table: Any, name: str, fault: Fault) -> Iterator[Record]:
     for number, row in enumerate(table.to_pylist(), 1):
         try:
             fields = {column: _json_value(value, column) for column, value in row.items()}
         except TypeError as error:
-            reading.fault(UsageError(f"{name}:{number}: {error}"))
+            fault(UsageError(f"{name}:{number}: {error}"))
         else:
-            yield Record(number, fields)
+            yield Record(str(number), fields)
 
 
 def _json_value(value: Any, column: str) -> Any:

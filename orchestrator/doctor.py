@@ -9,7 +9,7 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from orchestrator.config import RunConfig
 from orchestrator.embedded import check_server, connect
-from orchestrator.inputs import Inputs, prepare
+from orchestrator.inputs import Inputs, prepare_new
 from orchestrator.preflight import Models, preflight
 from orchestrator.questions import ask
 from shared.errors import ConceptGrpoError
@@ -31,7 +31,7 @@ def examine(config: Callable[[], RunConfig], server: str | None) -> Iterator[Fin
     try:
         resolved = config()
         yield Finding("config", True, "ok")
-        inputs = prepare(resolved)
+        inputs = prepare_new(resolved)
     except ConceptGrpoError as error:
         yield Finding("config", False, str(error))
         return

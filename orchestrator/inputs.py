@@ -57,6 +57,8 @@ class Inputs:
     columns: tuple[str, ...]
     #: What was read, by what it is.
     files: Mapping[str, "InputFile"]
+    #: What was taken for what where the data calls our fields otherwise.
+    understood: tuple[str, ...] = ()
 
     @property
     def left_out(self) -> str | None:
@@ -64,6 +66,12 @@ class Inputs:
         lost = len(self.unmatched)
         total = lost + len(self.train) + len(self.heldout)
         return left_out(lost, total, self.config.match)
+
+    @property
+    def trained_on(self) -> tuple[Example, ...]:
+        """Held-out prompts that stand in the training data too."""
+        texts = {data.same_text(one.text) for one in self.train}
+        return tuple(one for one in self.heldout if data.same_text(one.text) in texts)
 
     @property
     def steps(self) -> int:
@@ -75,13 +83,24 @@ class Inputs:
         return self.rewards + (self.eval_metrics if purpose == "eval" else ())
 
 
+def prepare_new(config: RunConfig) -> Inputs:
+    """``prepare``, for a run that is to start: its held-out data is not what it trains on."""
+    if config.data and config.heldout and _is_same(config.data, config.heldout):
+        raise UsageError(
+            f"data and heldout are the same: {config.heldout}. Hold out other prompts, or name no"
+            " held-out data: then a share of the training data is held out."
+        )
+    inputs = prepare(config)
+    if config.heldout and (fault := data.trained_on(inputs.train, inputs.heldout, config.heldout)):
+        raise fault
+    return inputs
+
+
 def prepare(config: RunConfig) -> Inputs:
     """Load and check everything that a run needs. Raises UsageError naming file and line."""
     domains = load_domains(config.domains)
     check_rule(config.match, domains)
     spaces = {domain.name: space(domain, config) for domain in domains}
-    if config.data == config.heldout == STDIN:
-        raise UsageError("data and heldout are both '-'; standard input can be read only once")
     train_set = _load(config.data, data.BUILTIN_TRAIN, config)
     files = {"train": _data_file(train_set), **_domain_files(config)}
     if config.rubric:
@@ -117,6 +136,7 @@ def prepare(config: RunConfig) -> Inputs:
         rubric=_rubric(config),
         columns=tuple(columns),
         files=files,
+        understood=train_set.understood,
     )
 
 
@@ -138,6 +158,16 @@ def reward_terms(config: RunConfig) -> tuple[RewardTerm, ...]:
 
 def _term(config: RunConfig, name: str, weight: float) -> RewardTerm:
     return RewardTerm(name=name, weight=weight, options=config.reward_options.get(name, {}))
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether two sources of data are one and the same."""
+    if one == other == STDIN:
+        raise UsageError("data and heldout are both '-'; standard input can be read only once")
+    try:
+        return one == other or Path(one).samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 def _rubric(config: RunConfig) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.messages import Completion, Failure, Reward
+from shared.messages import Completion, Failure, Reference, Reward
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -27,7 +27,8 @@ class Example:
 
     id: str
     text: str
-    reference: str | None = None
+    #: A good answer, or several of which any is right.
+    reference: Reference | None = None
     domain: str | None = None
     #: Columns that are not ours, kept for rewards.
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.config import RunConfig
 from orchestrator.config_files import SEED_NAMES
 from orchestrator.data_records import ID_PATTERN, MAX_TEXT
+from orchestrator.data_shapes import CONVERSATIONS, PROMPTS
 
 Schema = dict[str, Any]
 
@@ -71,12 +72,19 @@ def domain_schema() -> Schema:
 
 def data_schema() -> Schema:
     """One record of training or held-out data, flat or as the seed nests it."""
-    reference = {**_TEXT, "description": "A good answer, for rewards and judges."}
+    answer = {"anyOf": [{**_TEXT, "pattern": ""}, {"type": ["number", "boolean", "null"]}]}
+    reference = {
+        "anyOf": [*answer["anyOf"], {"type": "array", "items": answer}],
+        "description": "A good answer, for rewards and judges; a list holds several right ones.",
+    }
     text = {**_TEXT, "description": "The prompt."}
     flat = {
         "text": text,
-        "reference": {"anyOf": [reference, {"type": "null"}]},
-        "domain": {"type": ["string", "null"], "description": "Name of the prompt's domain."},
+        "reference": reference,
+        "domain": {
+            "type": ["string", "number", "boolean", "null"],
+            "description": "Name of the prompt's domain.",
+        },
         "id": {
             "anyOf": [
                 {"type": "string", "pattern": f"^{ID_PATTERN}$"},
@@ -89,9 +97,9 @@ def data_schema() -> Schema:
     nested = {
         "input": {"type": "object", "properties": {"text": text}, "required": ["text"]},
         "output": {
-            "type": ["object", "null"],
+            "type": ["object", "string", "number", "boolean", "array", "null"],
             "properties": {
-                "generated": {"anyOf": [reference, {"type": "null"}]},
+                "generated": reference,
                 "quality": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
             },
         },
@@ -103,6 +111,14 @@ def data_schema() -> Schema:
         "anyOf": [
             {"type": "object", "properties": flat, "required": ["text"]},
             {"type": "object", "properties": nested, "required": ["input"]},
+            *(
+                {
+                    "type": "object",
+                    "properties": {name: {"type": ["string", "array"], "minItems": 1}},
+                    "required": [name],
+                }
+                for name in (*CONVERSATIONS, *PROMPTS, "chosen")
+            ),
         ],
     }
 

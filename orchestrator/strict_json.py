@@ -57,10 +57,13 @@ def parse_array(text: str, path: Path) -> Iterator[Located]:
         )
     seen, line = at, _line(text, at)
     at = _skip_blanks(text, at + 1)
-    closed = text.startswith("]", at)
+    closed, number = text.startswith("]", at), 0
     while not closed:
-        line, seen = line + text.count("\n", seen, at), at
-        value, end = _decode(text, at, path, 1)
+        line, seen, number = line + text.count("\n", seen, at), at, number + 1
+        try:
+            value, end = _decode(text, at, path, 1)
+        except UsageError as error:
+            raise UsageError(f"{error} It is in record {number}.") from error
         yield Located(line, value)
         at = _skip_blanks(text, end)
         closed = text.startswith("]", at)

@@ -18,6 +18,15 @@ def listed(items: Sequence[str], last: str = "and") -> str:
     return f"{', '.join(items[:-1])} {last} {items[-1]}"
 
 
+def places(sources: Sequence[str], most: int) -> str:
+    """Where records stand, in the file that is named beside it: "lines 3, 7, …"."""
+    where = [source.rpartition(":")[2].strip() for source in sources[:most]]
+    kind = "records" if where and where[0].startswith("record ") else "lines"
+    numbers = ", ".join(place.removeprefix("record ") for place in where)
+    kind = kind if len(sources) > 1 else kind[:-1]
+    return f"{kind} {numbers}{', …' if len(sources) > most else ''}"
+
+
 def short(value: Any) -> str:
     """``repr`` of a value of any size in about 60 characters, for messages."""
     return _SHORT.repr(value)

@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+#: A good answer, or several of which any is right.
+Reference = str | tuple[str, ...]
+
 
 class Message(BaseModel):
     """Base of everything that crosses a process border."""
@@ -125,7 +128,8 @@ class ScoreJob(Message):
     step: int
     group: str
     prompt: str
-    reference: str | None
+    #: Several are right answers, any of them.
+    reference: Reference | None
     #: The domain's own words: concepts, features, name and aliases.
     terms: tuple[str, ...]
     #: The extra columns of the data line, by name, for custom rewards.

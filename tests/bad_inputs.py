@@ -83,9 +83,18 @@ _JSON = [
 ]
 _CSV = [
     _data(
-        "csv-no-text", "a.csv", "Text,id\na,1\n", "needs a column 'text', it names 'Text' and 'id'"
+        "csv-no-text",
+        "a.csv",
+        "Frage;Nr\nWas ist das?;1\n",
+        "no 'text', it has 'Frage' and 'Nr'. Name the prompt's field 'text', or say which field it"
+        " is, as in --set columns.text=Frage",
     ),
-    _data("csv-semicolons", "a.csv", "text;id\na;1\n", "Separate the cells by commas"),
+    _data(
+        "csv-nameless-inside",
+        "a.csv",
+        "text,x,\na,1,\nb,2,3\n",
+        "a.csv:1: column 3 has no name, and record 2 has a value in it: '3'",
+    ),
     _data("csv-header-twice", "a.csv", "text,x,x\na,1,2\n", "a.csv:1: the header names 'x' twice"),
     _data("csv-nameless", "a.csv", "text,,x\na,1,2\n", "a.csv:1: column 2 has no name"),
     _data("csv-header-only", "a.csv", "text,x\n", "holds no records"),
@@ -93,9 +102,15 @@ _CSV = [
         "csv-more",
         "a.csv",
         'text,x\n"a\nb",1\na, b,2\n',
-        "a.csv:4: 3 cells, but the header names 2",
+        "a.csv:4: record 2 has 3 cells, and the header names 2 columns",
     ),
-    _data("csv-fewer", "a.csv", "text,x\na\n", "a.csv:2: 1 cells, but the header names 2"),
+    _data(
+        "csv-fewer",
+        "a.csv",
+        "text,x,y\na\n",
+        "a.csv:2: record 1 has 1 cell, and the header names 3 columns: 'x' and 'y' are missing",
+    ),
+    _data("csv-long", "a.csv", f"text\n{'a' * 140_000}\n", "'text' has 140,000 characters"),
     _data("csv-quote", "a.csv", 'text,x\na,1\n"b,2\nc,3\n', "a.csv:3: not valid CSV"),
     _data("csv-after-quote", "a.csv", 'text\n"b" c\n', "a.csv:2: not valid CSV"),
     _data("csv-empty-text", "a.csv", "text,x\n,1\n", "a.csv:2: 'text' is empty"),
@@ -109,13 +124,45 @@ _RECORDS = [
     _data("text-nul", "a.jsonl", r'{"text": "a\u0000"}', "'text' holds a NUL character"),
     _data("text-long", "a.jsonl", f'{{"text": "{"a" * (MAX_TEXT + 1)}"}}', "100,001 characters"),
     _data(
-        "reference-list", "a.jsonl", '{"text": "a", "reference": []}', "'reference' must be a str"
+        "reference-object",
+        "a.jsonl",
+        '{"text": "a", "reference": {"value": "b"}}',
+        "as in --set columns.reference=reference.value",
     ),
-    _data("input-string", "a.jsonl", '{"input": "a"}', "'input' must be an object, found 'a'"),
-    _data("input-no-text", "a.jsonl", '{"input": {"q": "a"}}', "'input' has no 'text', only 'q'"),
+    _data("reference-deep", "a.jsonl", '{"text": "a", "reference": [["b"]]}', "a list in a list"),
     _data(
-        "output-string", "a.jsonl", '{"input": {"text": "a"}, "output": "b"}', "'output' must be"
+        "two-prompts",
+        "a.jsonl",
+        '{"question": "a", "prompt": "b"}',
+        "the prompt may be 'prompt' or 'question'. Say which one it is: --set columns.text=prompt"
+        " or --set columns.text=question",
     ),
+    _data(
+        "one-line",
+        "a.json",
+        '[{"text": "a"}, {"text": "b"}, {"text": ""}]',
+        "a.json: record 3: 'text' is empty",
+    ),
+    _data("one-line-nan", "a.json", '[{"text": "a"}, {"text": NaN}]', "It is in record 2."),
+    _data(
+        "no-user-turn",
+        "a.jsonl",
+        '{"messages": [{"role": "system", "content": "a"}]}',
+        "the conversation in 'messages' has no turn of a user",
+    ),
+    _data(
+        "unknown-role",
+        "a.jsonl",
+        '{"messages": [{"role": "narrator", "content": "a"}]}',
+        "turn 1 is of 'narrator', which is no role known here",
+    ),
+    _data(
+        "picture",
+        "a.jsonl",
+        '{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}',
+        "turn 1 holds 'image_url', and only text can be asked",
+    ),
+    _data("input-no-text", "a.jsonl", '{"input": {"q": "a"}}', "'input' has no 'text', only 'q'"),
     _data("both-shapes", "a.jsonl", '{"input": {"text": "a"}, "text": "b"}', "'text' stands twice"),
     _data(
         "quality-range",

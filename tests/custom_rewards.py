@@ -104,3 +104,8 @@ asynchronous_object = _AsynchronousCall()
 configured: Callable[..., float] = _Configured()
 lenient = partial(short_answer, limit=1000)
 a_number = 3
+
+
+def any_of(completion: str, reference: str | list[str]) -> float:
+    answers = reference if isinstance(reference, list) else [reference]
+    return float(any(answer in completion for answer in answers))

@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator.domains import Domain
 from orchestrator.matching import NO_MATCH_QUALITY, NO_MATCH_TEXT
 from orchestrator.rollouts import Example, Group, Rollout
+from shared.messages import Reference
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,10 @@ class TextOutput(dict[str, Any]):
         return input_of(self.origin.example) if self.origin else {}
 
     @property
-    def reference(self) -> str | None:
-        """The reference output of the training data, if there is one."""
+    def reference(self) -> Reference | None:
+        """The reference output of the training data, if there is one; several of which any is
+        right.
+        """
         return self.origin.example.reference if self.origin else None
 
 

@@ -16,12 +16,12 @@ from orchestrator.cli.sections import SectionedCommand
 def estimate(as_json: bool, **options: Any) -> None:
     """What a run would call and cost. By the endpoint's own prices; spends nothing."""
     from orchestrator.budget import estimate as plan
-    from orchestrator.inputs import prepare
+    from orchestrator.inputs import prepare_new
     from orchestrator.preflight import preflight
     from orchestrator.report.header import header
 
     config = resolve_options(options).config
-    inputs, models = prepare(config), preflight(config)
+    inputs, models = prepare_new(config), preflight(config)
     if as_json:
         click.echo(json.dumps(plan(inputs, models)._asdict()))
         return

@@ -123,10 +123,10 @@ def _refuse_beside_resume(options: dict[str, Any]) -> None:
 
 def _checked(resolved: "Resolved", server: str | None) -> "tuple[Inputs, Models]":
     from orchestrator.embedded import check_server
-    from orchestrator.inputs import prepare
+    from orchestrator.inputs import prepare_new
     from orchestrator.preflight import preflight
 
-    inputs = prepare(resolved.config)
+    inputs = prepare_new(resolved.config)
     if server:
         check_server(server)
     return inputs, preflight(resolved.config, ask=True)
@@ -145,11 +145,11 @@ def _confirm(inputs: "Inputs", models: "Models", server: str | None) -> None:
 
 def _show_dry_run(resolved: "Resolved", as_json: bool) -> None:
     from orchestrator.config_files import dry_run_lines
-    from orchestrator.inputs import prepare
+    from orchestrator.inputs import prepare_new
     from orchestrator.preflight import preflight
     from orchestrator.report.header import header
 
-    inputs, models = prepare(resolved.config), preflight(resolved.config)
+    inputs, models = prepare_new(resolved.config), preflight(resolved.config)
     rows = dry_run_lines(resolved)
     if as_json:
         knobs = {key: {"value": json.loads(value), "source": source} for key, value, source in rows}

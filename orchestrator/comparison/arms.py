@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from orchestrator import groups
 from orchestrator.config import RunConfig
+from orchestrator.data import same_text
 from orchestrator.data_readers import READERS
 from orchestrator.data_sources import PARQUET, STDIN
 from orchestrator.inputs import Inputs, prepare
@@ -142,11 +143,6 @@ def trained_weights(directory: RunDirectory, inputs: Inputs, file: Path | None =
 def trained_texts(directory: RunDirectory) -> frozenset[str]:
     """The prompts that a run was trained on, as ``same_text`` has them."""
     return frozenset(same_text(example.text) for example in prepare(stored_config(directory)).train)
-
-
-def same_text(text: str) -> str:
-    """The text by which a prompt is known again: case and spaces do not count."""
-    return " ".join(text.casefold().split())
 
 
 def questions(arms: Iterable[Arm]) -> tuple[Came, ...]:

@@ -17,7 +17,6 @@ from orchestrator.comparison.arms import (
     data_digest,
     model_name,
     questions,
-    same_text,
     trained_texts,
     trained_weights,
 )
@@ -25,6 +24,7 @@ from orchestrator.comparison.asking import Observe, Setting, Wanted, asking, win
 from orchestrator.comparison.by_reward import Options
 from orchestrator.comparison.cost import Remaining, judge_characters, remaining
 from orchestrator.comparison.folder import Folder
+from orchestrator.data import same_text
 from orchestrator.engine import Engine
 from orchestrator.inputs import BUILTIN_RUBRIC
 from orchestrator.interrupts import Interrupts

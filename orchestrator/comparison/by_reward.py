@@ -20,13 +20,13 @@ from orchestrator.comparison.arms import (
     data_digest,
     model_name,
     questions,
-    same_text,
     trained_texts,
     trained_weights,
 )
 from orchestrator.comparison.asking import Observe, Setting, Wanted, asking, window_usd
 from orchestrator.comparison.cost import Remaining, judge_characters, remaining
 from orchestrator.comparison.folder import Folder
+from orchestrator.data import same_text
 from orchestrator.engine import Engine
 from orchestrator.inputs import Inputs
 from orchestrator.interrupts import Interrupts

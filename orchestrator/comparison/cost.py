@@ -62,6 +62,6 @@ def judge_characters(
     examples: Sequence[Example], rubric: str, answers: Sequence[Sampling]
 ) -> float:
     """Mean length of a judge's request about one answer of each of these models."""
-    prompts = sum(len(e.text) + len(e.reference or "") for e in examples) / len(examples)
+    prompts = sum(len(e.text) + len("".join(e.reference or "")) for e in examples) / len(examples)
     written = sum(sampling.max_tokens for sampling in answers) * USUAL_CHARACTERS
     return prompts + len(rubric) + written + ENVELOPE_CHARACTERS

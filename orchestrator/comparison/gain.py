@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from orchestrator.comparison.arms import same_text
 from orchestrator.comparison.by_reward import Plan
 from orchestrator.comparison.folder import Folder
+from orchestrator.data import same_text
 from orchestrator.intervals import ENOUGH_PROMPTS
 from orchestrator.paired import Comparison, compare
 from shared.messages import Reward

@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from orchestrator.comparison.arms import same_text
 from orchestrator.comparison.by_judge import Duel, Texts, pair_group
 from orchestrator.comparison.preference import Pair, preference
+from orchestrator.data import same_text
 from orchestrator.rollouts import Example
 from shared.messages import Reward
 

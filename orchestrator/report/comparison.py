@@ -10,6 +10,7 @@ from orchestrator.intervals import ENOUGH_PROMPTS
 from orchestrator.preflight import Models
 from orchestrator.report.header import digits, model_lines
 from orchestrator.report.summary import spent_lines
+from orchestrator.wording import places
 
 #: Lines of a data file that a warning names.
 NAMED = 5
@@ -148,9 +149,7 @@ def _trained_on(sources: Sequence[str], prompts: int) -> str:
 
 
 def _lines(sources: Sequence[str]) -> str:
-    places = [source.rpartition(":")[2] for source in sources[:NAMED]]
-    more = ", …" if len(sources) > NAMED else ""
-    return f"line{'s' if len(sources) > 1 else ''} {', '.join(places)}{more}"
+    return places(sources, NAMED)
 
 
 def _cost_lines(models: Models, left: Remaining, cap: float | None) -> Iterator[str]:

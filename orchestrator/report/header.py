@@ -7,6 +7,7 @@ from orchestrator.inputs import Inputs
 from orchestrator.kept_results import Kept
 from orchestrator.preflight import Models
 from orchestrator.run_plan import evaluations
+from orchestrator.wording import places
 from shared.messages import Sampling
 
 
@@ -21,6 +22,14 @@ def header(inputs: Inputs, models: Models, engine: str | None = None) -> Iterato
     yield f"  domains  {', '.join(inputs.domains)}: {concepts} concepts, {templates} templates"
     data = f"{len(inputs.train)} prompts · held out {len(inputs.heldout)}"
     yield f"  data     {data}{_unmatched(inputs)}"
+    if inputs.understood:
+        yield f"  columns  {', '.join(inputs.understood)}"
+    if again := inputs.trained_on:
+        where = places([one.source for one in again], 5)
+        yield (
+            f"  WARNING  {len(again)} of the {len(inputs.heldout)} held-out prompts are trained on"
+            f" too ({where}): on them the comparison says nothing about new prompts"
+        )
     if inputs.left_out:
         yield f"  WARNING  {inputs.left_out}"
     if inputs.ties:
@@ -130,6 +139,5 @@ def _asked(sampling: Sampling, reply_format: str) -> str:
 def _unmatched(inputs: Inputs) -> str:
     if not inputs.unmatched:
         return ""
-    places = [example.source.rpartition(":")[2] for example in inputs.unmatched]
-    shown = ", ".join(places[:5]) + (", …" if len(places) > 5 else "")
-    return f" · {len(places)} match no domain and are left out (lines {shown})"
+    where = places([example.source for example in inputs.unmatched], 5)
+    return f" · {len(inputs.unmatched)} match no domain and are left out ({where})"

@@ -13,6 +13,7 @@ from orchestrator.paired import Comparison
 from orchestrator.report.explain import instrument_lines
 from orchestrator.rollouts import Weights
 from orchestrator.run import Outcome
+from orchestrator.wording import places
 
 #: Learnt concepts and templates that the closing words name.
 SHOWN_MOVES = 5
@@ -94,10 +95,9 @@ def lines(inputs: Inputs, found: Mapping[str, Any], run: str) -> Iterator[str]:
     for alarm in found["alarms"]:
         yield f"  alarm    step {alarm['step']}: {alarm['words']}"
     if found["unmatched"]:
-        places = ", ".join(source.rpartition(":")[2] for source in found["unmatched"][:5])
         yield (
             f"  skipped  {len(found['unmatched'])} prompts match no domain and trained nothing"
-            f" (lines {places}{', …' if len(found['unmatched']) > 5 else ''})"
+            f" ({places(found['unmatched'], 5)})"
         )
     yield f"  policy   {run}/policy.json      metrics  {run}/metrics.jsonl"
 

@@ -109,7 +109,7 @@ def support(workplace: Path) -> Path:
     (folder / "run.toml").write_text(
         'name = "support"\n'
         'data = "support/train.jsonl"\nheldout = "support/heldout.jsonl"\n'
-        'domains = ["support/domain.toml"]\n'
+        'domains = ["support/domain.toml"]\nmatch = "words"\n'
         f'model = "{MODEL}"\njudge_models = ["{JUDGE}"]\n'
         "max_steps = 3\nbatch_size = 4\ngroup_size = 4\nmax_inflight = 4\n"
         "eval_interval = 0\neval_samples = 1\nmax_tokens = 800\n",
@@ -128,7 +128,7 @@ def start_and_stop(person: Terminal) -> str:
         r"model    mistralai/\S+ \(\$[\d.]+ in, \$[\d.]+ out per 1M tokens",
         r"judge    anthropic/\S+ \(\$",
         r"domains  quantum computing: \d+ concepts, \d+ templates",
-        r"data     4 prompts · held out 2 · 1 match no domain and are left out \(lines 3\)",
+        r"data     4 prompts · held out 2 · 1 match no domain and are left out \(line 3\)",
         r"plan     3 steps x 4 prompts x 4 slots = 48 rollouts",
         r"estimate 54 generations \+ 54 judgements",
         r"expected \$[\d.]+   ceiling \$[\d.]+ \(every reply at max_tokens\)",

@@ -115,6 +115,14 @@ def test_a_judge_is_shown_prompt_text_and_reference_and_nothing_of_what_was_aske
     assert [secret for secret in SECRETS if secret in shown] == []
 
 
+def test_several_references_are_shown_as_a_list() -> None:
+    asked = job("run", reference=("One.", "Two."))
+
+    user = judge_messages(ScoreJob.model_validate_json(asked.model_dump_json()), completion())[1]
+
+    assert json.loads(user.content)["reference"] == ["One.", "Two."]
+
+
 def test_without_a_reference_none_is_mentioned() -> None:
     user = judge_messages(job("run", reference=None), completion())[1]
 

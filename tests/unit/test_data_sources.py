@@ -234,7 +234,8 @@ def test_data_check_finds_everything_and_says_where(command: Command, workplace:
         '{"text": "What is machine learning?", "id": "a"}\n'
         '{"text": "Neural networks?", "domain": "cooking"}\n'
     )
-    json_lines(workplace / "heldout.jsonl", {"text": "What is quantum computing?"})
+    again, new = {"text": "What is quantum computing?"}, {"text": "Explain quantum gates"}
+    json_lines(workplace / "heldout.jsonl", again, new)
 
     answer = command("data", "check", "train.jsonl", "heldout.jsonl", "--json")
     words = command("data", "check", "train.jsonl", "heldout.jsonl")

@@ -105,6 +105,16 @@ def test_data_columns_reach_custom_functions_only() -> None:
     assert rewarded(term("vocabulary"), window=1) == rewarded(term("vocabulary"))
 
 
+@pytest.mark.parametrize(
+    ("reference", "reward"), [("qubit", 1.0), (("bit", "trit"), 1.0), (("trit", "byte"), 0.0)]
+)
+def test_several_references_reach_a_function_as_a_list(reference: Any, reward: float) -> None:
+    asked = job(term("tests.custom_rewards:any_of")).model_copy(update={"reference": reference})
+    found = score(asked, completion())
+    assert isinstance(found, Reward), found
+    assert found.value == reward
+
+
 def test_an_option_wins_over_a_column_and_a_field_over_both() -> None:
     assert rewarded(term(OWN + "graded", difficulty=1), difficulty=0).value == 1
     assert rewarded(term(OWN + "finished"), finish_reason="never").value == 1

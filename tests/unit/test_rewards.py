@@ -260,6 +260,19 @@ def test_more_of_the_reference_is_better() -> None:
     assert quality(first, "", REFERENCE) < quality(REFERENCE, "", REFERENCE)
 
 
+def test_of_several_references_the_one_that_a_text_fits_best_counts() -> None:
+    right, wrong = "Qubits hold superpositions.", "Bread needs flour."
+    text = "A qubit holds a superposition of two states."
+
+    best = quality(text, reference=right)
+
+    assert (
+        quality(text, reference=[wrong, right]) == quality(text, reference=(right, wrong)) == best
+    )
+    assert quality(text, reference=[wrong]) == quality(text, reference=wrong) < best
+    assert quality(text, reference=[]) == quality(text)
+
+
 def test_terms_count_as_whole_phrases_in_singular_and_plural() -> None:
     terms = ("quantum gate", "neural_network")
     assert quality("There are many quantum gates in it.", terms=terms) > 0

@@ -51,7 +51,7 @@ class _Part(NamedTuple):
 def quality(
     completion: str,
     prompt: str = "",
-    reference: str | None = None,
+    reference: str | Sequence[str] | None = None,
     terms: tuple[str, ...] = (),
     quality: float | None = None,
 ) -> float:
@@ -69,7 +69,8 @@ def quality(
     d is the share of the text's words that are words of the prompt, the terms or the reference: a
     bare list of keywords has d = 1 and relevance 0, a copy of the reference is not punished. Words
     are compared without stopwords and plural endings (English). In [0, 1]; no words: 0; nothing to
-    judge by: 0.5. A self-report outside [0, 1] is clamped, a non-finite one left out. Never raises.
+    judge by: 0.5. Of several references, of which any is right, the one that gives the most counts.
+    A self-report outside [0, 1] is clamped, a non-finite one left out. Never raises.
     """
     found = _folded(completion)
     if not found:
@@ -77,9 +78,10 @@ def quality(
     scores: list[float] = []
     if quality is not None and math.isfinite(quality):
         scores.append(min(1.0, max(0.0, quality)))
-    relevance = _relevance(found, prompt, reference or "", terms)
-    if relevance is not None:
-        scores.append(relevance)
+    references = [reference] if isinstance(reference, str) else [*(reference or ())] or [""]
+    known = [_relevance(found, prompt, each, terms) for each in references]
+    if relevant := [each for each in known if each is not None]:
+        scores.append(max(relevant))
     return sum(scores) / len(scores) if scores else 0.5
 
 

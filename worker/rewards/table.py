@@ -189,7 +189,7 @@ def _fields(job: ScoreJob, completion: Completion) -> dict[str, Any]:
     return {
         "prompt": job.prompt,
         "completion": completion.text,
-        "reference": job.reference,
+        "reference": [*job.reference] if isinstance(job.reference, tuple) else job.reference,
         "terms": job.terms,
         "quality": completion.quality,
         "finish_reason": completion.finish_reason,
