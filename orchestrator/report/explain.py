@@ -1,13 +1,13 @@
 """What a run has learnt, from its stored rollouts: as JSON values, and as lines for people."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator import effects, policy, reliability
 from orchestrator.effects import Effect, Effects
 from orchestrator.inputs import Inputs
-from orchestrator.intervals import Interval
 from orchestrator.rollouts import Group, Params
 from orchestrator.run_directory import RunDirectory
 from orchestrator.run_result import result_of
@@ -15,6 +15,8 @@ from orchestrator.space import Space
 from orchestrator.stored_run import StoredRun, stored_batches
 from shared.errors import UsageError
 
+#: Of an effect of which nothing is said.
+UNKNOWN = "too little is known to say"
 KINDS = ("concept", "template", "feature")
 #: Of ``rollouts.jsonl``, what the end of a run reads back: some 25,000 rollouts.
 NEWEST_BYTES = 64 * 2**20
@@ -95,12 +97,12 @@ def _domain(stored: StoredRun, name: str, found: Effects) -> dict[str, Any]:
         "rollouts": found.rollouts,
         "noise_std": found.noise_std,
         "choices": sorted(
-            choices, key=lambda choice: (KINDS.index(choice["kind"]), -choice["effect"]["value"])
+            choices, key=lambda choice: (KINDS.index(choice["kind"]), -_worth(choice["effect"]))
         ),
         "pairs": [
             {
                 "names": [names[pair.first], names[pair.second]],
-                "effect": _interval(pair.reward),
+                "effect": pair.reward._asdict(),
                 "rollouts": pair.rollouts,
             }
             for pair in found.pairs
@@ -124,25 +126,27 @@ def _probabilities(params: Params, space: Space) -> list[float]:
 
 def _effect(effect: Effect) -> dict[str, Any]:
     return {
-        "effect": _interval(effect.reward),
-        "parts": {name: _interval(part) for name, part in effect.parts.items()},
+        "effect": effect.reward and effect.reward._asdict(),
+        "parts": {name: part._asdict() for name, part in effect.parts.items()},
         "rollouts": effect.rollouts,
     }
 
 
-def _interval(interval: Interval) -> dict[str, float]:
-    return interval._asdict()
+def _worth(effect: Mapping[str, Any] | None) -> float:
+    """For an order; what nothing is said of comes last."""
+    return effect["value"] if effect else -math.inf
 
 
-def decided(interval: Mapping[str, float]) -> bool:
-    """Whether an interval excludes 0."""
-    return interval["low"] > 0 or interval["high"] < 0
+def decided(effect: Mapping[str, Any] | None) -> bool:
+    """Whether an effect is clear among all that were looked at."""
+    return bool(effect and effect["clear"])
 
 
 def lines(found: Mapping[str, Any], show_all: bool) -> Iterator[str]:
-    """The table. Features whose interval spans 0 are left out unless ``show_all``."""
+    """The table. Features without a clear effect are left out unless ``show_all``."""
     yield f"run {found['run']}   after step {found['step']}   {found['model']}"
     yield "effect on the reward of asking for this instead of an average other of its kind (95% CI)"
+    yield "* clear among all of its domain; an interval without 0 is clear by itself alone"
     for domain in found["domains"]:
         yield ""
         yield from _domain_lines(domain, show_all)
@@ -167,7 +171,8 @@ def _domain_lines(domain: Mapping[str, Any], show_all: bool) -> Iterator[str]:
         name = choice["name"].removeprefix("template ")
         yield (
             f"  {choice['kind']:<8} {name:<{width}}  {choice['start']:.2f} ->"
-            f" {choice['now']:.2f}  {words(choice['effect'])}  {choice['rollouts']:>6,} rollouts"
+            f" {choice['now']:.2f}  {words(choice['effect']):>{len(UNKNOWN)}}"
+            f"{'*' if decided(choice['effect']) else ' '} {choice['rollouts']:>6,} rollouts"
             f"  {_parts(choice['parts'])}".rstrip()
         )
     if hidden := len(domain["choices"]) - len(shown):
@@ -179,8 +184,10 @@ def _domain_lines(domain: Mapping[str, Any], show_all: bool) -> Iterator[str]:
         )
 
 
-def words(interval: Mapping[str, float], sign: str = "+") -> str:
+def words(interval: Mapping[str, Any] | None, sign: str = "+") -> str:
     """``+0.123 [+0.104, +0.141]``; without plus signs for ``sign`` = ""."""
+    if interval is None:
+        return UNKNOWN
     value, low, high = (f"{interval[key]:{sign}.3f}" for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
 

@@ -71,8 +71,8 @@ def intervals(runs: int) -> Iterator[Row]:
     value = world.value_of(NOTHING)
     for seed in range(runs):
         groups = simulate(world, seed, steps=5, knobs=PATIENT).groups
-        choices = effects.estimate(groups, SPACE).choices
-        within += [c.reward.low <= t <= c.reward.high for c, t in zip(choices, truth, strict=True)]
+        told = [choice.reward for choice in effects.estimate(groups, SPACE).choices]
+        within += [e.low <= t <= e.high for e, t in zip(told, truth, strict=True) if e]
         found = off_policy.estimate(groups, {DOMAIN: Target(NOTHING)}, SPACES)
         if found is not None and found.overlap.too_thin is None:
             snips.append(found.snips.low <= value <= found.snips.high)

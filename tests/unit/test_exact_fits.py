@@ -113,5 +113,7 @@ def test_an_effect_without_noise_is_certain() -> None:
 
     first, *others = effects.estimate(groups, SPACE).choices
 
+    assert first.reward is not None
+    assert first.reward.clear
     assert first.reward.low > 0.5
-    assert all(other.reward.high < 0.5 for other in others)
+    assert all(other.reward is not None and other.reward.high < 0.5 for other in others)

@@ -19,13 +19,16 @@ NOTHING = Rollouts(0, 0, 0, (), None, (), (), (), (0, 0), ())
 
 def described(word: str) -> Facts:
     """A run with a domain, its every text being ``word``."""
-    effect = {"value": 0.1, "low": 0.05, "high": 0.15}
+    effect = {"value": 0.1, "low": 0.05, "high": 0.15, "clear": True}
     choice = {"start": 0.2, "now": 0.9, "effect": effect, "parts": {word: effect}, "rollouts": 9}
     domain = {
         "domain": word,
         "rollouts": 9,
         "noise_std": 0.1,
-        "choices": [{"kind": kind, "name": word, **choice} for kind in ("concept", "feature")],
+        "choices": [
+            *({"kind": kind, "name": word, **choice} for kind in ("concept", "feature")),
+            {"kind": "template", "name": word, **choice, "effect": None},
+        ],
         "pairs": [{"names": [word, word], "effect": effect, "rollouts": 9}],
         "deployed": {
             "concepts": [word],

@@ -82,7 +82,8 @@ def _kinds(found: Sequence[Mapping[str, Any]], moved: Sequence[Moved]) -> Iterat
     for kind, title in KINDS.items():
         own = [choice for choice in found if choice["kind"] == kind]
         shown = _most_telling(own)
-        ends = cells.reach((c["effect"]["low"], c["effect"]["high"]) for c in shown)
+        known = [c["effect"] for c in shown if c["effect"]]
+        ends = cells.reach((effect["low"], effect["high"]) for effect in known)
         rows = [_row(choice, followed, ends) for choice in shown]
         if rows:
             yield Kind(title, tuple(rows), len(own) - len(rows))
@@ -94,9 +95,13 @@ def _most_telling(own: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         return list(own)
     by_size = sorted(
         range(len(own)),
-        key=lambda i: (not decided(own[i]["effect"]), -abs(own[i]["effect"]["value"])),
+        key=lambda i: (not decided(own[i]["effect"]), -_size(own[i]["effect"])),
     )
     return [own[i] for i in sorted(by_size[:SHOWN])]
+
+
+def _size(effect: Mapping[str, Any] | None) -> float:
+    return abs(effect["value"]) if effect else -1.0
 
 
 def _row(
@@ -108,13 +113,16 @@ def _row(
     moved = followed.get((choice["kind"], name))
     start, now = choice["start"], choice["now"]
     told = f"{name}: asked for in {start:.0%} of prompts at the start, {now:.0%} now"
-    interval = effect["value"], effect["low"], effect["high"]
+    interval = Markup()
+    if effect:
+        span = effect["value"], effect["low"], effect["high"]
+        interval = cells.interval(*span, ends, f"{name}: effect {words(effect)}")
     return Row(
         name.removeprefix("template ") if choice["kind"] == "template" else name,
         cells.course(moved.points if moved else (), told),
         start,
         now,
-        cells.interval(*interval, ends, f"{name}: effect {words(effect)}"),
+        interval,
         words(effect),
         decided(effect),
         tuple(
