@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, Strict, model_validator
 
 from orchestrator.algorithm import Algorithm, Clipped, Knobs, Natural
+from shared.builtin_rewards import BUILTIN_REWARDS
 
 DEFAULT_DOMAINS = ("quantum-computing", "machine-learning", "neural-networks")
 #: Losses of the clipped solver that bear rollouts of older policies.
@@ -196,6 +197,8 @@ class RunConfig(Knobs):
     """Seconds without a living worker after which a run stops, resumable."""
     runs_dir: FileName = "runs"
     """Folder of the run directories."""
+    share_run: bool = False
+    """Others on this machine may read the run's folder, as the umask says; else you alone may."""
 
     report_to: Annotated[
         tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...], LISTED
@@ -328,7 +331,7 @@ class RunConfig(Knobs):
 
 
 def _check_names(key: str, names: tuple[str, ...]) -> None:
-    known = DEFAULT_REWARDS_JUDGED
+    known = BUILTIN_REWARDS
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{key} names {name!r} twice")

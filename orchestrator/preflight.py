@@ -34,7 +34,7 @@ class Models(NamedTuple):
 
     def all(self) -> tuple[Sampling, ...]:
         """The generator and the judges that cost something."""
-        return tuple(s for s in (self.generator, *self.judges) if s.provider == "openrouter")
+        return tuple(s for s in (self.generator, *self.judges) if s.provider != "template")
 
 
 def preflight(config: RunConfig, ask: bool = False) -> Models:

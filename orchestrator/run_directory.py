@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from orchestrator import strict_json
 from orchestrator.data_sources import short_name
 from orchestrator.evaluation import Evaluation, Kind
 from orchestrator.inputs import Inputs
-from orchestrator.run_names import LATEST, find_run, link_to
+from orchestrator.run_names import LATEST, file_mode, find_run, link_to
 from orchestrator.store import decode_weights
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
 
@@ -47,7 +48,8 @@ class RunDirectory:
         run = f"{safe or 'run'}--{model}--{stamp}-{secrets.token_hex(2)}"
         path = Path(config.runs_dir) / run
         try:
-            path.mkdir(parents=True, exist_ok=False)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o777 if config.share_run else 0o700)
         except OSError as error:
             raise UsageError(
                 f"cannot make the run directory {path}: {error.strerror or error};"
@@ -90,7 +92,7 @@ class RunDirectory:
         """Replace a whole file at once: readers see the old or the new one."""
         with _told_of_the_disk(self.path):
             text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-            write_atomically(self.path / name, text)
+            write_atomically(self.path / name, text, file_mode(self.path))
 
     def read_json(self, name: str) -> Any:
         """A whole file. Raises UsageError if it is missing or no JSON."""
@@ -108,7 +110,11 @@ class RunDirectory:
         Raises EnvironmentNotReady if the disk takes no more.
         """
         lines = b"".join(to_json(row, inf_nan_mode="null") + b"\n" for row in rows)
-        with _told_of_the_disk(self.path), (self.path / name).open("ab+") as file:
+        mode = file_mode(self.path)
+        with (
+            _told_of_the_disk(self.path),
+            open(self.path / name, "ab+", opener=partial(os.open, mode=mode)) as file,
+        ):
             if size := file.seek(0, os.SEEK_END):
                 file.seek(size - 1)
                 lines = lines if file.read(1) == b"\n" else b"\n" + lines
@@ -141,7 +147,8 @@ class RunDirectory:
         """Keep a whole state under ``checkpoints/STEP.json``: the newest three, and some ten."""
         folder = self.path / "checkpoints"
         with _told_of_the_disk(folder):
-            write_atomically(folder / f"{step:06d}.json", json.dumps(value) + "\n")
+            content = json.dumps(value) + "\n"
+            write_atomically(folder / f"{step:06d}.json", content, file_mode(self.path))
         interval = max(5, -(-steps // 10))
         old = step - NEWEST_CHECKPOINTS
         if old > 0 and old % interval:
@@ -160,7 +167,7 @@ class RunDirectory:
                     file.seek(0)
                     kept = (line for line in file if self._stays(line, first_step))
                     with _told_of_the_disk(path):
-                        write_atomically(path, kept)
+                        write_atomically(path, kept, file_mode(self.path))
 
     def _stays(self, line: bytes, first_step: int) -> bool:
         try:
@@ -229,6 +236,7 @@ class RunDirectory:
                 shutil.copyfile(source.source, copy)
             else:
                 copy.write_text(source.content, encoding="utf-8")
+            copy.chmod(copy.stat().st_mode & (0o700 | file_mode(self.path)))
             kept[role] = {
                 "path": source.source,
                 "copy": f"inputs/{copy.name}",
@@ -237,11 +245,11 @@ class RunDirectory:
         self.write_json("inputs.json", kept)
 
 
-def write_atomically(path: Path, content: str | Iterable[bytes]) -> None:
-    """Write beside, flush to the disk, rename over."""
+def write_atomically(path: Path, content: str | Iterable[bytes], mode: int = 0o666) -> None:
+    """Write beside, flush to the disk, rename over. ``mode``: permissions, before the umask."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with beside.open("wb") as file:
+        with open(beside, "wb", opener=partial(os.open, mode=mode)) as file:
             file.writelines([content.encode()] if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())

@@ -88,6 +88,11 @@ def run_to_remove(runs_dir: Path, ref: str) -> Path:
     )
 
 
+def file_mode(folder: Path) -> int:
+    """Permissions of a run's files, before the umask: for others as little as its folder has."""
+    return 0o666 if folder.stat().st_mode & 0o077 else 0o600
+
+
 def link_to(link: Path, target: str) -> None:
     """Make or replace a link at once; a file system without links loses only a convenience."""
     with contextlib.suppress(OSError):

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from orchestrator import strict_json
 from orchestrator.interrupts import Interrupted
+from orchestrator.run_names import file_mode
 from shared.errors import ConceptGrpoError, Fenced, RunFailed, RunStopped
 
 STATE_FILE = "state.json"
@@ -61,7 +62,7 @@ def attended(directory: Path, steps: int) -> Iterator[None]:
     who = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%H:%M:%S')}"
     row: dict[str, Any] = {"state": RunState.INTERRUPTED, "reason": "", "steps": steps}
     with contextlib.suppress(OSError):
-        (directory / LOCK_FILE).touch()
+        (directory / LOCK_FILE).touch(file_mode(directory))
     with unattended(directory) as alone:
         if alone:
             _note(directory, {**row, "owner": who})
@@ -134,6 +135,7 @@ def _note(directory: Path, row: dict[str, Any]) -> None:
     # A disk that is full has said so already, and a run that is gone needs no note.
     with contextlib.suppress(OSError):
         try:
+            beside.touch(file_mode(directory))
             beside.write_text(json.dumps(row, indent=2) + "\n", encoding="utf-8")
             beside.replace(directory / STATE_FILE)
         except OSError:

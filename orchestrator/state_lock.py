@@ -16,7 +16,8 @@ def lock_state(state: Path) -> int:
 
     Raises Fenced, with who has it and since when, if it is not given up within ``PATIENCE_S``.
     """
-    state.mkdir(parents=True, exist_ok=True)
+    # An engine's state holds prompts and answers.
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     end = time.monotonic() + PATIENCE_S
     while True:

@@ -1,5 +1,6 @@
 """Which run is the newest: by instants, in any time zone, and never one that did not start."""
 
+import os
 from pathlib import Path
 
 from tests.running import SMALL, orchestrator
@@ -29,3 +30,20 @@ def test_a_start_that_fails_leaves_no_folder_of_runs(workplace: Path) -> None:
 
     assert failed.code == 3
     assert not (workplace / "runs").exists()
+
+
+def test_a_runs_folder_is_its_owners_alone_unless_asked_otherwise(workplace: Path) -> None:
+    old = os.umask(0)
+    try:
+        for name, more in (("mine", ()), ("ours", ("--set=share_run=true",))):
+            how = orchestrator("run", *SMALL, "--steps=1", f"--name={name}", *more, cwd=workplace)
+            assert how.code == 0, how.err
+    finally:
+        os.umask(old)
+    mine, ours = (next((workplace / "runs").glob(f"{name}--*")) for name in ("mine", "ours"))
+
+    assert mine.stat().st_mode & 0o777 == 0o700
+    open_files = [p for p in mine.iterdir() if p.is_file() and p.stat().st_mode & 0o077]
+    assert [p.name for p in open_files] == []
+    assert ours.stat().st_mode & 0o777 == 0o777
+    assert (ours / "policy.json").stat().st_mode & 0o777 == 0o666

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import wait_until
 from tests.running import (
     SMALL,
     Ended,
@@ -55,7 +56,7 @@ def test_a_run_on_a_full_disk_stops_and_goes_on_when_there_is_room(
 ) -> None:
     options = (*SMALL, "--no-live", f"--set=runs_dir={small_disk}/runs", held_after(1, workplace))
     with started("run", *options, cwd=workplace) as command:
-        command.await_words("step 1/4")
+        wait_until((workplace / "held").exists, "the run is held")
         filler = fill(small_disk)
         let_go(workplace)
         stopped = command.end()

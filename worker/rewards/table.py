@@ -5,6 +5,7 @@ options; ``**kwargs`` wants everything. It returns a number in [0, 1].
 """
 
 import difflib
+import importlib
 import inspect
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,21 +14,14 @@ from functools import cache
 from numbers import Real
 from typing import Any
 
+from shared.builtin_rewards import BUILTIN_REWARDS
 from shared.errors import UsageError
 from shared.messages import Completion, Failure, FailureKind, Reward, RewardTerm, ScoreJob
 from shared.user_code import find_user_object, worker_code_dir
-from worker.rewards.judge import judge
-from worker.rewards.length import length
-from worker.rewards.quality import quality
-from worker.rewards.structure import structure
-from worker.rewards.vocabulary import vocabulary
 
 BUILTIN: dict[str, Callable[..., float]] = {
-    "length": length,
-    "vocabulary": vocabulary,
-    "structure": structure,
-    "quality": quality,
-    "judge": judge,
+    name: getattr(importlib.import_module(place.partition(":")[0]), place.partition(":")[2])
+    for name, place in BUILTIN_REWARDS.items()
 }
 
 #: What every reward function may name; ``judged`` is the mean score of the judges, if any.

@@ -10,6 +10,7 @@ from orchestrator.report.html.comparison import comparison_page, refuse_unlike
 from orchestrator.report.html.facts import Facts
 from orchestrator.report.html.page import run_page
 from orchestrator.run_directory import RunDirectory, write_atomically
+from orchestrator.run_names import file_mode
 from shared.errors import EnvironmentNotReady
 
 NAME = "report.html"
@@ -23,7 +24,10 @@ def write_report(
     Raises UsageError if the run cannot be read, EnvironmentNotReady if the file cannot be written.
     """
     facts = collect(directory, stopped)
-    _write(path or directory.path / NAME, run_page(facts))
+    if path:
+        _write(path, run_page(facts))
+    else:
+        _write(directory.path / NAME, run_page(facts), file_mode(directory.path))
     return facts
 
 
@@ -56,8 +60,8 @@ def try_report(directory: RunDirectory, stopped: str | None = None) -> str | Non
     return f"no {NAME}: {why}; try: orchestrator report {directory.name}"
 
 
-def _write(path: Path, html: str) -> None:
+def _write(path: Path, html: str, mode: int = 0o666) -> None:
     try:
-        write_atomically(path, html)
+        write_atomically(path, html, mode)
     except OSError as error:
         raise EnvironmentNotReady(f"cannot write {path}: {error.strerror or error}") from None
