@@ -91,6 +91,7 @@ class TrainingManager:
         """
         dataset = _load(training_data)
         prompts, lost = self._prompts(dataset)
+        self._say(f"columns: {', '.join(dataset.understood)}" if dataset.understood else "")
         self._say(unmatched_line(lost, len(dataset.examples)) if lost else "")
         self.reward_module.check(dataset.extra_columns)
         first = len(self.history)

@@ -1,5 +1,6 @@
 """Alarms: raised by what they are for, once, and by nothing else."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -186,3 +187,14 @@ def test_a_run_that_goes_on_does_not_take_what_it_has_learnt_for_no_difference(
     alarms = Alarms(inputs, rows=[{"step": 1, "reward": 0.4}])
 
     assert no_difference(alarms, 2, *(rewarded(f"e{i}", *[1.0] * 8) for i in range(9))) == []
+
+
+def test_many_prompts_that_match_nothing_are_told_once(inputs: Inputs) -> None:
+    lost = tuple(Example(f"u{n}", "Bake bread") for n in range(20))
+    few, many = (Alarms(replace(inputs, unmatched=lost[:count])) for count in (5, 20))
+
+    told = trained(many, [0.5] * 3, [50.0] * 3)
+
+    assert [(alarm.kind, alarm.step) for alarm in told] == [("unmatched", 1)]
+    assert "20 of 108 prompts (19%) match no domain: give them a 'domain' field" in told[0].words
+    assert trained(few, [0.5] * 3, [50.0] * 3) == []
