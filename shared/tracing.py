@@ -33,6 +33,16 @@ def tracing_wanted() -> bool:
         return False
 
 
+def missing_exporter() -> str:
+    """What keeps spans from being sent although an endpoint is named; empty: nothing."""
+    if tracing_wanted() or not os.environ.get(ENDPOINT, "").strip():
+        return ""
+    return (
+        f"{ENDPOINT} is set, but no spans are sent: pip install opentelemetry-sdk"
+        " opentelemetry-exporter-otlp-proto-http"
+    )
+
+
 def tracer_provider(service: str) -> "TracerProvider":
     """A provider that sends to the endpoint of the environment."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

@@ -29,7 +29,7 @@ from shared.settings import (
     openrouter_api_key,
     redis_url,
 )
-from shared.tracing import FLUSH_MS, tracer_provider, tracing_wanted
+from shared.tracing import FLUSH_MS, missing_exporter, tracer_provider, tracing_wanted
 from worker.consumer import tell_progress, use_patient_transport
 from worker.generation import generate_group
 from worker.governor import Stopped, Withdrawn
@@ -85,6 +85,8 @@ def build_app(
         _serve_metrics(loop, port)
     if tracing_wanted():
         _send_spans(loop)
+    elif missing := missing_exporter():
+        log.warning("%s", missing)
     worker_ready.connect(lambda **_: loop.start(), weak=False)
     worker_shutting_down.connect(lambda **_: loop.drain(), weak=False)
     worker_shutdown.connect(lambda **_: loop.stop(), weak=False)

@@ -67,6 +67,8 @@ class Reporter:
         self._thread.start()
         try:
             service = self._begun.result(BEGIN_S)
+        except EnvironmentNotReady:
+            raise
         except RAISED as error:
             if self._begun.done():
                 raise EnvironmentNotReady(

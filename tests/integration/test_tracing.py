@@ -1,6 +1,7 @@
 """Spans, as OpenTelemetry's own in-memory exporter holds them and as they leave a real run."""
 
 import gzip
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from orchestrator.standin.background import running
 from orchestrator.trackers.tracing import Tracing
 from shared.messages import FailureKind
 from shared.span_ids import SaidIds
-from shared.tracing import tracing_wanted
+from shared.tracing import missing_exporter, tracing_wanted
 from shared.wire.verdicts import Answer, Billed, Classified, Scope, Verdict
 from tests.openrouter_runs import arguments, pointed_at
 from tests.running import json_lines, only_run, orchestrator
@@ -104,6 +105,16 @@ def test_step_task_and_call_hang_together_though_nothing_but_ids_travelled() -> 
     assert not bad.status.is_ok
     everything = "".join(span.to_json() for span in (step, attempt, good, bad, task))
     assert SECRET not in everything
+
+
+def test_an_endpoint_without_the_exporter_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert missing_exporter() == ""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    assert missing_exporter() == ""
+
+    # As in an environment that lacks the package: Python's own way to say so.
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http", None)
+    assert "pip install opentelemetry-sdk" in missing_exporter()
 
 
 @pytest.mark.parametrize("endpoint", ["", " ", None])

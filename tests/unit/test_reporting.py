@@ -59,7 +59,11 @@ def tell(*row):
         file.write(json.dumps(row) + "\\n")
 
 def get_tracking_uri():
-    return "http://me:pa55@mlflow.example"
+    return os.environ.get("MLFLOW_TRACKING_URI", "http://me:pa55@mlflow.example")
+"""
+MLFLOW_EXCEPTIONS = """
+class MlflowException(Exception):
+    pass
 """
 MLFLOW_ENTITIES = """
 def Metric(key, value, timestamp, step):
@@ -69,9 +73,13 @@ def Param(key, value):
     return [key, value]
 """
 MLFLOW_TRACKING = """
-from mlflow import Bag, tell
+from mlflow import Bag, get_tracking_uri, tell
+from mlflow.exceptions import MlflowException
 
 class MlflowClient:
+    def __init__(self):
+        if not get_tracking_uri().startswith("http"):
+            raise MlflowException("got unsupported URI")
     def get_experiment_by_name(self, name):
         return None
     def create_experiment(self, name):
@@ -112,6 +120,7 @@ MODULES = {
     "wandb/__init__.py": WANDB,
     "mlflow/__init__.py": MLFLOW,
     "mlflow/entities.py": MLFLOW_ENTITIES,
+    "mlflow/exceptions.py": MLFLOW_EXCEPTIONS,
     "mlflow/tracking.py": MLFLOW_TRACKING,
     "trackio/__init__.py": TRACKIO,
 }
@@ -180,6 +189,16 @@ def test_wandb_is_told_the_config_every_step_once_and_nothing_of_its_own(
     assert options["settings"]["console"] == "off"
     assert [one, two, three] == [["log", n, numbers(n)] for n in (1, 2, 3)]
     assert end == last == ["finish", 0]
+
+
+def test_mlflow_without_a_server_says_what_to_set(
+    directory: RunDirectory, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What mlflow-skinny alone cannot write: the whole of mlflow brings sqlalchemy along.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+
+    with pytest.raises(EnvironmentNotReady, match="MLFLOW_TRACKING_URI=http://HOST:PORT"):
+        attempt(directory, "mlflow", 1)
 
 
 def test_mlflow_goes_on_with_the_run_id_that_it_gave(directory: RunDirectory, told: Told) -> None:

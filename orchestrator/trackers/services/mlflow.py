@@ -6,13 +6,16 @@ The client is used and not ``mlflow.start_run``, which would note user, command 
 import os
 import time
 from collections.abc import Mapping
+from importlib.util import find_spec
 
 import mlflow
 from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from orchestrator.callbacks import Ending
 from orchestrator.trackers.services import PROJECT, About
+from shared.errors import EnvironmentNotReady
 
 STATUS: Mapping[Ending, str] = {
     "finished": "FINISHED",
@@ -31,9 +34,17 @@ class MLflow:
     rewound = False
 
     def __init__(self, about: About) -> None:
-        self._client = MlflowClient()
-        self.id = about.known_id or self._begin(about)
-        self._client.update_run(self.id, status="RUNNING")
+        try:
+            self._client = MlflowClient()
+            self.id = about.known_id or self._begin(about)
+            self._client.update_run(self.id, status="RUNNING")
+        except MlflowException:
+            if find_spec("sqlalchemy") is None and not _is_server(mlflow.get_tracking_uri()):
+                raise EnvironmentNotReady(
+                    "report_to has 'mlflow', and mlflow-skinny keeps runs on a server only: set"
+                    " MLFLOW_TRACKING_URI=http://HOST:PORT, or keep them here: pip install mlflow"
+                ) from None
+            raise
         self.place = f"{mlflow.get_tracking_uri()} run {self.id}"
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -60,3 +71,7 @@ class MLflow:
 
 
 open_run = MLflow
+
+
+def _is_server(uri: str) -> bool:
+    return uri.startswith(("http://", "https://", "databricks"))
