@@ -22,7 +22,7 @@ from shared.messages import ChatMessage, FailureKind, Sampling
 from shared.settings import openrouter_api_key, openrouter_base_url
 from shared.wire.client import ChatClient
 from shared.wire.faults import outside_runs
-from shared.wire.money import NANO, Bill, bill, ceiling_nusd, cost_usd
+from shared.wire.money import NANO, Bill, Ceiling, bill, ceiling, cost_usd
 from shared.wire.replies import GENERATED
 from shared.wire.requests import chat_body
 from shared.wire.verdicts import Answer, Billed, Classified, Scope, Verdict
@@ -95,7 +95,7 @@ class Asker:
         self._permits = asyncio.Semaphore(max_inflight)
         self._purse = Purse(budget_usd)
         for came in questions:
-            self._purse.settle(0, came.due)
+            self._purse.book(came.due)
         #: Set, and another put in its place, when a call has been paid for.
         self._settled = asyncio.Event()
         #: When the next call may leave, on the loop's clock.
@@ -180,8 +180,8 @@ class Asker:
 
     async def _call(self, body: bytes, left_s: float, attempts: Sequence[_Attempt]) -> _Attempt:
         """One attempt, paid for."""
-        ceiling = ceiling_nusd(body, self._sampling)
-        await self._reserve(ceiling, left_s, attempts)
+        most = ceiling(body, self._sampling)
+        await self._reserve(most, left_s, attempts)
         seconds = max(0.01, min(self._sampling.request_timeout_s, left_s))
         fresh = bool(attempts) and not attempts[-1].found.replay
         try:
@@ -190,22 +190,22 @@ class Asker:
                 found = await self._client.priced(found)
         except BaseException:
             # Cancelled on the way: it may have been billed.
-            self._purse.lose(ceiling)
+            self._purse.lose(most)
             self._tell_settled()
             raise
         due = bill(found, body, self._sampling)
-        self._purse.settle(ceiling, due)
+        self._purse.settle(most, due)
         self._tell_settled()
         return _Attempt(found, due, cost_usd(found, self._sampling))
 
-    async def _reserve(self, ceiling: int, left_s: float, attempts: Sequence[_Attempt]) -> None:
+    async def _reserve(self, most: Ceiling, left_s: float, attempts: Sequence[_Attempt]) -> None:
         """Set the call's money aside, as soon as calls that are out bring enough of theirs back.
 
         Raises NoAnswer if they do not, or not in time.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(left_s):
-                while not self._purse.reserve(ceiling):
+                while not self._purse.reserve(most):
                     if not self._purse.pending:
                         break
                     await self._settled.wait()
@@ -214,7 +214,8 @@ class Asker:
         raise NoAnswer(
             BUDGET,
             f"${max(0, self._purse.left_nusd) / NANO:.6f} of the budget is left, and one call may"
-            f" cost ${ceiling / NANO:.6f}; raise the budget or lower max_tokens",
+            f" cost ${self._purse.most_nusd(most) / NANO:.6f};"
+            " raise the budget or lower max_tokens",
             _cost_usd(attempts),
         )
 

@@ -18,7 +18,7 @@ from shared.messages import FailureKind, Limits, Sampling
 from shared.wire.answers import same_model
 from shared.wire.client import ChatClient
 from shared.wire.faults import BLOCK_FAULTS, BLOCKS_BEFORE_STOP, BREAKER_FAULTS
-from shared.wire.money import NANO, bill, ceiling_nusd, cost_usd, prompt_tokens
+from shared.wire.money import NANO, bill, ceiling, cost_usd, prompt_tokens
 from shared.wire.verdicts import Answer, Classified, Scope, Verdict
 from shared.wire.waits import backoff_s
 from worker.failures import ProviderFailure
@@ -216,16 +216,18 @@ def _ended(ask: Ask, seconds: float, found: Classified) -> EndedCall:
 
 
 def _ticket(ask: Ask, attempt: int) -> Ticket:
+    most = ceiling(ask.body, ask.sampling)
     return Ticket(
         call=f"{ask.id}/{attempt}",
         run=ask.run,
         model=ask.sampling.model,
         role=ask.role,
         tokens=prompt_tokens(ask.body) + ask.sampling.max_tokens,
-        ceiling_nusd=ceiling_nusd(ask.body, ask.sampling),
+        ceiling_nusd=most.nusd(),
         lifetime_s=ask.sampling.request_timeout_s + PERMIT_GRACE_S,
         lease=ask.held.lease,
         holder=ask.held.holder,
+        ceiling=most,
     )
 
 
@@ -240,6 +242,7 @@ def _settlement(ask: Ask, found: Classified) -> Settlement:
         due.tokens,
         found.throttled,
         None if found.verdict is Verdict.COMPLETION else fault,
+        due.rates if ask.limits.max_cost_usd is not None else None,
     )
 
 

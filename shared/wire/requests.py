@@ -64,6 +64,14 @@ def chat_body(
     return to_json(dict(sorted(body.items())))
 
 
+def message_bytes(body: bytes) -> int:
+    """Bytes of the messages' texts in a body of ``chat_body``, nearly; at least 1."""
+    # The keys are sorted, and no text holds an unescaped quote.
+    begin, end = body.find(b'"messages":[') + len('"messages":['), body.rfind(b'],"model":')
+    turns = body.count(b'","role":"', begin, end)
+    return max(1, end - begin + 1 - turns * len('{"content":"","role":"user"},'))
+
+
 def _response_format(schema: ReplySchema, sampling: Sampling) -> dict[str, Any]:
     if sampling.reply_format == "json_object":
         return {"type": "json_object"}

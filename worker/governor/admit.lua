@@ -1,18 +1,20 @@
 -- Which of these calls may leave now, first come first? Each that may has its permit taken, its dollars
 -- reserved and its rate paid; the first that must wait ends the list.
 -- KEYS: money, expiries, reservations, doubts, line, permits, permits of the model,
---   stop, pause, pause of the model, requests, tokens, adaptive, places, then a lease per call.
+--   stop, pause, pause of the model, requests, tokens, adaptive, places, rates of the model, then a
+--   lease per call.
 -- ARGV: mailbox, place in the line (0 = none yet), owner, run, model, max_inflight, max_rpm,
 --   max_tpm (0 = none), max cost (1e-9 USD, -1 = none), first adaptive limit, longest wait (us), then
---   per call: call, role, tokens, ceiling (1e-9 USD), lifetime (us), holder of the lease.
+--   per call: call, role, tokens, ceiling (1e-9 USD), lifetime (us), holder of the lease, and the
+--   ceiling's parts: fixed, bytes, completion (1e-9 USD).
 -- Returns an answer per call: {'admitted'} or {'lost'}, and last perhaps {'stopped', stop},
---   {'exhausted', committed}, or {'wait', us, place}: ask again then, or when the mailbox says so.
+--   {'exhausted', committed, ceiling}, or {'wait', us, place}: ask again then, or when the mailbox says so.
 -- Rates by GCRA: one number says when everything admitted so far is paid off at the allowed rate;
 -- a call may leave while that lies no further ahead than the burst.
 local mailbox, place, owner, run, model = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
 local max_inflight, max_rpm, max_tpm = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local max_cost, longest_wait = tonumber(ARGV[9]), tonumber(ARGV[11])
-local SHARED_ARGV, CALL_ARGV, SHARED_KEYS = 11, 6, 14
+local SHARED_ARGV, CALL_ARGV, SHARED_KEYS = 11, 9, 15
 local MINUTE_US, SECONDS = 60000000, 60
 local STATE_TTL_S, ADAPTIVE_TTL_S = 86400, 3600
 
@@ -71,6 +73,12 @@ for i = 2, 3 do
   end
 end
 local limit = math.max(1, math.floor(math.min(learnt, max_inflight) * open))
+local rates = rates_in(KEYS[15])
+if max_cost >= 0 and tonumber(ARGV[SHARED_ARGV + 9]) > 0 then
+  -- What a model bills is known from its bills alone: under a cap the first call goes alone, and no
+  -- more are under way than twice as many as were billed.
+  limit = math.min(limit, math.max(1, 2 * (rates[4] or 0)))
+end
 
 -- What the run has reserved, and what it has spent or perhaps spent.
 local function sums()
@@ -111,7 +119,10 @@ end
 local requests_us = max_rpm > 0 and instant_left_us(KEYS[11], state[4], now, MINUTE_US)
 local tokens_us = max_tpm > 0 and instant_left_us(KEYS[12], state[5], now, LONGEST_PAUSE_US)
 
-local function admit(call, role, tokens, ceiling, lifetime, holder, lease)
+local last_ceiling = 0
+
+local function admit(call, role, tokens, least, lifetime, holder, parts, lease)
+  local ceiling = ceiling_of(least, parts[1], parts[2], parts[3], rates)
   local held = reservation(call)
   if held and held.owner == owner then
     -- The answer to the first ask was lost on its way, and the client asked again.
@@ -138,7 +149,8 @@ local function admit(call, role, tokens, ceiling, lifetime, holder, lease)
     local reserved, settled = sums()
     -- A call that may cost nothing still needs a budget that is not used up.
     if settled + reserved + math.max(ceiling, 1) > max_cost then
-      return reserved > 0 and wait('budget', until_expiry(KEYS[2])) or {'exhausted', text(settled)}
+      return reserved > 0 and wait('budget', until_expiry(KEYS[2]))
+        or {'exhausted', text(settled), text(ceiling)}
     end
   end
   local in_flight, of_model = redis.call('ZCARD', KEYS[6]), redis.call('ZCARD', KEYS[7])
@@ -176,7 +188,9 @@ local function admit(call, role, tokens, ceiling, lifetime, holder, lease)
   redis.call('ZADD', KEYS[7], text(now + lifetime), call)
   reserve(call, now + lifetime, {
     role, text(ceiling), text(now), text(of_model + 1), ARGV[6], text(tokens), ARGV[8], owner,
+    one_word(model), text(parts[1]), text(parts[2]), text(parts[3]),
   })
+  last_ceiling = ceiling
   -- Its place is used; who comes after it here has none yet.
   if place > 0 then
     redis.call('HDEL', KEYS[5], mailbox)
@@ -185,14 +199,16 @@ local function admit(call, role, tokens, ceiling, lifetime, holder, lease)
   return {'admitted'}
 end
 
-local answers, admitted, last_ceiling = {}, false, 0
+local answers, admitted = {}, false
 for i = 0, (#ARGV - SHARED_ARGV) / CALL_ARGV - 1 do
   local at = SHARED_ARGV + i * CALL_ARGV
   local answer = admit(ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]),
-    tonumber(ARGV[at + 5]), ARGV[at + 6], KEYS[SHARED_KEYS + 1 + i])
+    tonumber(ARGV[at + 5]), ARGV[at + 6],
+    {tonumber(ARGV[at + 7]), tonumber(ARGV[at + 8]), tonumber(ARGV[at + 9])},
+    KEYS[SHARED_KEYS + 1 + i])
   answers[#answers + 1] = answer
   if answer[1] == 'admitted' then
-    admitted, last_ceiling = true, tonumber(ARGV[at + 4])
+    admitted = true
   elseif answer[1] ~= 'lost' then
     break
   end

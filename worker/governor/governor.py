@@ -85,6 +85,7 @@ class Governor:
                 self._keys.adaptive(ticket.model),
                 ledger.verdicts,
                 ledger.tripped,
+                ledger.rates(ticket.model),
                 *(commit.keys if commit else []),
             ],
             args=[
@@ -101,6 +102,7 @@ class Governor:
                 verdict,
                 settlement.fault or "",
                 FIRST_LIMIT,
+                *(["", "", ""] if settlement.rates is None else map(str, settlement.rates)),
                 *(commit.args if commit else []),
             ],
         )
@@ -148,14 +150,16 @@ class Governor:
         await self._work.all_done()
         await self._scripting.all_done()
 
-    async def _stop_at_budget(self, ticket: Ticket, limits: Limits, settled_nusd: int) -> Stop:
+    async def _stop_at_budget(
+        self, ticket: Ticket, limits: Limits, settled_nusd: int, ceiling_nusd: int
+    ) -> Stop:
         cap = limits.max_cost_usd or 0.0
         return await self._stop(
             ticket.run,
             Stop(
                 "budget",
                 f"the budget of ${cap:g} is used up: ${settled_nusd / NUSD:.6f} are spent or"
-                f" perhaps spent, and the next call could cost ${ticket.ceiling_nusd / NUSD:.6f};"
+                f" perhaps spent, and the next call could cost ${ceiling_nusd / NUSD:.6f};"
                 " resume the run with a higher --budget",
             ),
         )

@@ -88,6 +88,10 @@ class LedgerKeys:
         """String, expires: the circuit breaker has spoken."""
         return self._key("tripped")
 
+    def rates(self, model: str) -> str:
+        """Hash, expires: what this model's bills to the run were, against what is usual."""
+        return self._key("rates", model)
+
     @property
     def books(self) -> list[str]:
         """What every script about money gets first, in the order that the Lua files name."""

@@ -2,7 +2,7 @@
 -- instants.lua.
 -- KEYS 1-4, the same in each of those: money, expiries, reservations, doubts.
 -- A reservation: role, ceiling, time of leaving in us, calls in flight then, max_inflight,
--- tokens, max_tpm, owner. A doubt: 1e-9 USD, calls, and the owner who may still say how it ended.
+-- tokens, max_tpm, owner, model, and the ceiling's parts. A doubt: 1e-9 USD, calls, and the owner who may still say how it ended.
 
 local LEDGER_TTL_S = 7 * 86400
 
@@ -25,7 +25,29 @@ local function reservation(call)
     role = parts[1], ceiling = tonumber(parts[2]), left_us = tonumber(parts[3]),
     in_flight = tonumber(parts[4]), max_inflight = tonumber(parts[5]),
     tokens = tonumber(parts[6]), max_tpm = tonumber(parts[7]), owner = parts[8],
+    parts = parts, model = parts[9], fixed = tonumber(parts[10] or 0),
+    bytes = tonumber(parts[11] or 0), completion = tonumber(parts[12] or 0),
   }
+end
+
+-- The most that a call may cost at the rates that its model was found to bill, but `least`;
+-- shared.wire.money.Ceiling computes the same. No rates: nothing was billed yet.
+local function ceiling_of(least, fixed, bytes, completion, rates)
+  if not rates[1] then
+    return least
+  end
+  local found = (fixed + bytes * rates[1] + completion * rates[2]) * rates[3]
+  return math.max(least, math.ceil(found - 1e-6))
+end
+
+-- As it stands in a reservation, whose parts are parted by spaces.
+local function one_word(model)
+  return (string.gsub(model, '%s', '_'))
+end
+
+local function rates_in(key)
+  local found = redis.call('HMGET', key, 'bytes', 'completion', 'price', 'bills')
+  return {tonumber(found[1]), tonumber(found[2]), tonumber(found[3]), tonumber(found[4])}
 end
 
 -- The two keys' time to live is left to the caller.

@@ -1,15 +1,16 @@
 -- A call ended: give its permit back, book its money, correct its tokens, learn from it.
 -- KEYS: money, expiries, reservations, doubts, line, permits, permits of the model,
---   stop, tokens, adaptive, verdicts, tripped; beside adaptive its levels, under the same name;
---   and where there is a result to keep, those of commit.lua.
+--   stop, tokens, adaptive, verdicts, tripped, rates of the model; beside adaptive its levels, under
+--   the same name; and where there is a result to keep, those of commit.lua.
 -- ARGV: call, owner, run, model, role, cost (1e-9 USD, '' = unknown), estimate (1e-9 USD), billed,
 --   tokens ('' = unknown), throttled (1 or 0), verdict (fine, reject, none), name of the reject,
---   first adaptive limit; and those of commit.lua.
+--   first adaptive limit, what the bill says of the model's rates (tokens per byte, multiples of
+--   max_tokens and of the price; '' = nothing); and those of commit.lua.
 -- Returns a list of the owner's mailboxes that were called up, and when the circuit breaker trips
 --   {name, its rejects, rejects, answers}.
 -- A call without a reservation was settled before: nothing changes.
-if #KEYS > 12 then
-  commit(13, 14)
+if #KEYS > 13 then
+  commit(14, 17)
 end
 
 local call, owner, run, model, role = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -58,7 +59,39 @@ elseif ARGV[8] == 'yes' then
   book('estimated', role, tonumber(ARGV[7]))
   book('unknown', role, 1)
 elseif ARGV[8] == 'perhaps' then
-  doubt(role, call, tonumber(ARGV[7]), '-')
+  doubt(role, call, math.max(tonumber(ARGV[7]), late and 0 or held.ceiling), '-')
+end
+
+-- A bill that is dearer than those before raises what is held for every call of the model that is
+-- under way, so that the next one finds the cap as near as it is.
+local function learn()
+  local before = rates_in(KEYS[13])
+  redis.call('HINCRBY', KEYS[13], 'bills', 1)
+  local rates, dearer = {}, false
+  for i = 1, 3 do
+    rates[i] = math.max(before[i] or 0, tonumber(ARGV[13 + i]))
+    dearer = dearer or rates[i] > (before[i] or 0)
+  end
+  if not dearer then
+    return
+  end
+  redis.call('HSET', KEYS[13], 'bytes', rates[1], 'completion', rates[2], 'price', rates[3])
+  redis.call('EXPIRE', KEYS[13], LEDGER_TTL_S)
+  for _, other in ipairs(redis.call('HKEYS', KEYS[3])) do
+    local one = reservation(other)
+    if one.model == one_word(model) then
+      local ceiling = ceiling_of(one.ceiling, one.fixed, one.bytes, one.completion, rates)
+      if ceiling > one.ceiling then
+        book('reserved', one.role, ceiling - one.ceiling)
+        one.parts[2] = text(ceiling)
+        redis.call('HSET', KEYS[3], other, table.concat(one.parts, ' '))
+      end
+    end
+  end
+end
+
+if ARGV[14] ~= '' then
+  learn()
 end
 
 local fewer_tokens = false

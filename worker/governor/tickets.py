@@ -2,6 +2,8 @@
 
 from typing import Literal, NamedTuple
 
+from shared.wire.money import Ceiling, Rates
+
 #: What money is booked under.
 MoneyRole = Literal["generate", "judge", "eval"]
 #: What a pause holds back: the calls to one model, or every call of the account.
@@ -25,6 +27,8 @@ class Ticket(NamedTuple):
     #: The lease of the group that the call belongs to, and who must hold it when the call leaves.
     lease: str = ""
     holder: str = ""
+    #: The parts of that most, by which bills raise it; nothing = it stays as it is.
+    ceiling: Ceiling = Ceiling()
 
 
 class Settlement(NamedTuple):
@@ -43,6 +47,8 @@ class Settlement(NamedTuple):
     #: For the circuit breaker: None is a good answer, a name is a reject of that name, and ``""``
     #: is a retry, which says nothing about the request.
     fault: str | None
+    #: What the bill says of the model's bills to come; None = nothing.
+    rates: Rates | None = None
 
 
 class Stop(NamedTuple):

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from shared.keys import RunKeys
 from shared.messages import Limits
 from worker.governor.finishing import Finishing
-from worker.governor.keys import AccountKeys
+from worker.governor.keys import AccountKeys, LedgerKeys
 from worker.governor.scripts import Scripts
 from worker.governor.tickets import OutOfTime, Stop, Stopped, Ticket, Withdrawn
 from worker.governor.waiting import Line, Waiter, WaitingRoom
@@ -34,8 +34,9 @@ NO_PLACE = "0"
 
 log = logging.getLogger(__name__)
 
-#: The budget of this call's run is used up, with so much settled in 1e-9 USD: stops the run.
-Exhausted = Callable[[Ticket, Limits, int], Awaitable[Stop]]
+#: The budget of this call's run is used up, with so much settled, and so much that the call may
+#: cost, in 1e-9 USD: stops the run.
+Exhausted = Callable[[Ticket, Limits, int, int], Awaitable[Stop]]
 
 
 class Turnstile:
@@ -147,7 +148,8 @@ class Turnstile:
         elif word == "stopped":
             line.refuse_all(Stopped(**json.loads(answer[1])))
         elif word == "exhausted":
-            stop = await self._exhausted(waiter.ticket, waiter.limits, int(answer[1]))
+            amounts = (int(amount) for amount in answer[1:3])
+            stop = await self._exhausted(waiter.ticket, waiter.limits, *amounts)
             line.refuse_all(Stopped(*stop))
 
     async def _ask(self, line: Line, asked: Sequence[Waiter], place: str) -> Any:
@@ -169,6 +171,7 @@ class Turnstile:
         for one in (waiter.ticket for waiter in asked):
             lifetime_us = int(one.lifetime_s * 1e6)
             args += [one.call, one.role, one.tokens, one.ceiling_nusd, lifetime_us, one.holder]
+            args += one.ceiling
         return await self._scripts.admit(
             keys=[
                 *self._keys.of_call(ticket.run, ticket.model),
@@ -179,6 +182,7 @@ class Turnstile:
                 self._keys.tokens,
                 self._keys.adaptive(ticket.model),
                 self._keys.places,
+                LedgerKeys(ticket.run).rates(ticket.model),
                 *(waiter.ticket.lease for waiter in asked),
             ],
             args=args,
