@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from orchestrator import data
+from orchestrator.algorithm import Natural
 from orchestrator.config import RunConfig
 from orchestrator.data_sources import STDIN
 from orchestrator.domains import Domain, load_domains
 from orchestrator.matching import check_rule, left_out, match_all
 from orchestrator.rollouts import Example
-from orchestrator.space import Space
+from orchestrator.space import Space, most_chosen
 from orchestrator.text_files import read_text
 from shared.errors import UsageError
 from shared.messages import RewardTerm
@@ -19,6 +20,8 @@ from shared.messages import RewardTerm
 #: What a completion is for.
 Purpose = Literal["train", "eval"]
 
+#: Parts of a domain whose regression on all of them takes seconds a step, and not minutes.
+MOST_PARTS = 3_000
 BUILTIN_RUBRIC = Path(__file__).parent / "builtin" / "rubric.md"
 
 
@@ -141,14 +144,43 @@ def prepare(config: RunConfig) -> Inputs:
 
 
 def space(domain: Domain, config: RunConfig) -> Space:
-    """The actions of a domain under a config. Raises UsageError if k is too large for it."""
+    """The actions of a domain under a config.
+
+    Raises UsageError if it takes more concepts or features than there are, or than exact
+    probabilities and one regression on all parts can bear.
+    """
     k = config.concepts_per_prompt
     if k >= len(domain.concepts):
         raise UsageError(
             f"{domain.source}: concepts_per_prompt = {k}, but the domain {domain.name!r} has"
             f" {len(domain.concepts)} concepts; a choice needs more concepts than it takes"
         )
-    return domain.space(k, config.features_per_prompt)
+    found = domain.space(k, config.features_per_prompt)
+    _check_bounds(found, domain, config)
+    return found
+
+
+def _check_bounds(found: Space, domain: Domain, config: RunConfig) -> None:
+    offered = min(found.m, sum(sorted(map(len, found.related))[-found.k :]))
+    for key, taken, among, what in (
+        ("concepts_per_prompt", found.k, found.n, "concepts"),
+        ("features_per_prompt", min(found.f, max(offered - 1, 1)), offered, "related features"),
+    ):
+        if among > 1 and taken > (most := most_chosen(among)):
+            raise UsageError(
+                f"{domain.source}: {key} = {taken} of {among:,} {what} of the domain"
+                f" {domain.name!r}: the probability of so many sets cannot be computed exactly;"
+                f" take at most {most}, or fewer {what}"
+            )
+    squares = isinstance(config.algorithm, Natural)
+    squares |= getattr(config.algorithm, "optimizer", "") == "natural_gradient"
+    if squares and found.d > MOST_PARTS:
+        raise UsageError(
+            f"{domain.source}: the domain {domain.name!r} has {found.d:,} concepts, templates and"
+            f" features together; {config.algorithm.solver!r} holds a number for each two of them,"
+            f' and {MOST_PARTS:,} are the most: use fewer, or solver = "clipped" with another'
+            " optimizer than natural_gradient"
+        )
 
 
 def reward_terms(config: RunConfig) -> tuple[RewardTerm, ...]:

@@ -3,6 +3,7 @@
 Arrays are named with their axes: R actions, n concepts, T templates, m features, d parameters.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -28,6 +29,21 @@ class Offered(NamedTuple):
         """The sums over the rows by feature, (m,), of values that are 0 where nothing is open."""
         sums_m = np.bincount(self.at.ravel(), weights=values_Rw.ravel(), minlength=m)
         return np.asarray(sums_m, dtype=np.float64)
+
+
+#: Subsets of a set (as a power of 10) whose exact law stays within what a float64 holds, with as
+#: much again for logits that have moved apart.
+MOST_SUBSETS = 150
+
+
+def most_chosen(n: int) -> int:
+    """The largest k < n for which an exact law over the k-subsets of n things can be computed."""
+    most = 1
+    for k in range(2, min(n - 1, n // 2) + 1):
+        if math.comb(n, k) > 10**MOST_SUBSETS:
+            return most
+        most = k
+    return n - 1
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ positive terms, so that nothing cancels; weights are taken relative to the mean 
 logits, which keeps e_k near 1 and the tables finite up to k * spread of about 2,800.
 
 Every function works on rows: ``logits_Rn`` holds R laws of the same k, and a logit of -inf
-excludes its index from that row. Every row needs at least k finite logits, else ValueError.
+excludes its index from that row. Every row needs at least k finite logits, else ValueError; logits
+so far apart that the tables overflow are RunFailed.
 """
 
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from orchestrator.rollouts import FloatArray, IntArray
+from shared.errors import RunFailed
 
 #: Log-odds that are no closer than this are brought closer, by steps of these lengths in turn.
 CLOSE, STEPS = 1e-13, (0.5, 1.0)
@@ -157,8 +159,15 @@ def _tables(logits_Rn: FloatArray, k: int) -> _Tables:
         raise ValueError(
             f"every law needs at least k = {k} finite logits and none that is inf or nan"
         )
-    weights_Rn = np.exp(logits_Rn - shift_R[:, None])
-    return _Tables(weights_Rn, shift_R, _suffix(weights_Rn, k))
+    with np.errstate(over="ignore"):
+        weights_Rn = np.exp(logits_Rn - shift_R[:, None])
+        suffix_kRn = _suffix(weights_Rn, k)
+    if not np.all(np.isfinite(suffix_kRn[:, :, 0])):
+        raise RunFailed(
+            f"the probabilities of {k} out of {n} can no longer be computed: the logits have moved"
+            " too far apart for so many; lower concepts_per_prompt, max_logit or learning_rate"
+        )
+    return _Tables(weights_Rn, shift_R, suffix_kRn)
 
 
 def _log_z(tables: _Tables, k: int) -> FloatArray:
