@@ -77,7 +77,7 @@ class Store:
 
     def _await_silence(self) -> None:
         """Wait until the fence expires; Fenced as soon as its owner is seen to renew it."""
-        left, never_ends = FENCE_TTL_S * 1000, -1
+        left, never_ends = max(FENCE_TTL_S * 1000, int(self.redis.pttl(self._keys.fence))), -1
         owner, end = self.redis.get(self._keys.fence), time.monotonic() + FENCE_TTL_S + 1
         while (now_left := int(self.redis.pttl(self._keys.fence))) > 0 or now_left == never_ends:
             if now_left > left or now_left == never_ends:
