@@ -19,6 +19,7 @@ from orchestrator import strict_json
 from orchestrator.data_sources import short_name
 from orchestrator.evaluation import Evaluation, Kind
 from orchestrator.inputs import Inputs
+from orchestrator.rollouts import FloatArray, Params
 from orchestrator.run_names import LATEST, file_mode, find_run, link_to
 from orchestrator.store import decode_weights
 from shared.errors import EnvironmentNotReady, RunFailed, UsageError
@@ -27,6 +28,8 @@ from shared.errors import EnvironmentNotReady, RunFailed, UsageError
 ENGINE_STATE = ".engine"
 #: Checkpoints that stay beside one in every tenth of the run.
 NEWEST_CHECKPOINTS = 3
+#: Field of a checkpoint: what ``_digest`` makes of the others.
+DIGEST = "sha256"
 #: Metrics of a whole run, which a run that goes on measures anew.
 MEASURED_AT_THE_END = "instrument/"
 
@@ -144,10 +147,14 @@ class RunDirectory:
                     yield strict_json.own(line)
 
     def checkpoint(self, step: int, steps: int, value: Any) -> None:
-        """Keep a whole state under ``checkpoints/STEP.json``: the newest three, and some ten."""
+        """Keep a whole state under ``checkpoints/STEP.json``: the newest three, and some ten.
+
+        With it a digest of the state and its step: one flipped digit would train another policy.
+        """
         folder = self.path / "checkpoints"
+        state = {**value, DIGEST: _digest(step, value)}
         with _told_of_the_disk(folder):
-            content = json.dumps(value) + "\n"
+            content = json.dumps(state) + "\n"
             write_atomically(folder / f"{step:06d}.json", content, file_mode(self.path))
         interval = max(5, -(-steps // 10))
         old = step - NEWEST_CHECKPOINTS
@@ -194,13 +201,12 @@ class RunDirectory:
         return max((int(name) for name in names if name.isdecimal()), default=0)
 
     def newest_checkpoint(self) -> tuple[int, Any] | None:
-        """The step and the state of the newest checkpoint that can be read, or None."""
+        """The step and the state of the newest checkpoint that is whole, or None."""
         for path in sorted((self.path / "checkpoints").glob("*.json"), reverse=True):
             with contextlib.suppress(OSError, ValueError, RunFailed):
-                state = strict_json.own(path.read_bytes())
-                if isinstance(state, dict) and {"weights", "ledger"} <= state.keys():
-                    decode_weights(state["weights"])
-                    return int(path.stem), state
+                step, state = int(path.stem), strict_json.own(path.read_bytes())
+                if _is_whole(step, state):
+                    return step, state
         return None
 
     def keep_evaluation(self, evaluation: Evaluation) -> None:
@@ -243,6 +249,38 @@ class RunDirectory:
                 "sha256": hashlib.sha256(copy.read_bytes()).hexdigest(),
             }
         self.write_json("inputs.json", kept)
+
+
+def _digest(step: int, state: Mapping[str, Any]) -> str:
+    """SHA-256 of a state as JSON, with its step."""
+    text = json.dumps({"step": step, **state}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_whole(step: int, state: Any) -> bool:
+    """Whether this is the checkpoint that was written after ``step``.
+
+    One from before there was a digest is checked for what can be seen. Raises RunFailed, ValueError
+    for weights that are none.
+    """
+    if not isinstance(state, dict) or not {"weights", "ledger"} <= state.keys():
+        return False
+    if (digest := state.pop(DIGEST, None)) is not None and digest != _digest(step, state):
+        return False
+    weights, ledger = decode_weights(state["weights"]), state["ledger"]
+    counted = isinstance(ledger, dict) and all(
+        isinstance(rows, dict) and all(type(amount) is int for amount in rows.values())
+        for rows in ledger.values()
+    )
+    sizes = [
+        {tuple(map(len, params)) for params in (_rows(domain.params), _rows(domain.reference))}
+        for domain in weights.domains.values()
+    ]
+    return counted and weights.version == step and all(len(found) == 1 for found in sizes)
+
+
+def _rows(params: Params) -> tuple[FloatArray, FloatArray, FloatArray]:
+    return params.theta, params.phi, params.eta
 
 
 def write_atomically(path: Path, content: str | Iterable[bytes], mode: int = 0o666) -> None:

@@ -30,7 +30,7 @@ from orchestrator.run_directory import ENGINE_STATE, RunDirectory
 from orchestrator.run_plan import initial_weights
 from orchestrator.run_state import attended
 from orchestrator.store import Store, decode_weights
-from orchestrator.stored_run import stored_config
+from orchestrator.stored_run import refuse_unfit, stored_config
 from orchestrator.trackers import Tracker
 from orchestrator.trackers.called import Called, calling
 from orchestrator.trackers.files import Files
@@ -221,6 +221,14 @@ def _restore(store: Store, session: Session) -> int:
     """
     step, state = session.directory.newest_checkpoint() or (0, None)
     if state is not None:
+        where = f"{session.directory.path}/checkpoints/{step:06d}.json"
+        refuse_unfit(decode_weights(state["weights"]), session.inputs, where)
+        if (damaged := session.directory.steps_saved()) > step:
+            print(
+                f"  warning  checkpoint {damaged} is damaged; passed over for that of step {step}",
+                file=sys.stderr,
+                flush=True,
+            )
         # What the broken step had spent is not known any more: the cap holds if it is its most.
         doubtful_usd = estimate(session.inputs, session.models).step_ceiling_usd or 0.0
         restore_ledger(store.redis, session.directory.name, state["ledger"], doubtful_usd)
@@ -234,6 +242,11 @@ def _restore(store: Store, session: Session) -> int:
         store.forget()
         head = None
     if head is None and state is None:
+        if saved := session.directory.steps_saved():
+            raise RunFailed(
+                f"{session.directory.path}/checkpoints: none is whole, although {saved} steps were"
+                " done and paid for; put one back from a backup, or start a new run"
+            )
         store.begin(initial_weights(session.inputs), 1)
     elif state is not None and (head is None or head.next_step <= step):
         store.restore(decode_weights(state["weights"]), step + 1)

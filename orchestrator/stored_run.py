@@ -118,14 +118,19 @@ def newest_weights(directory: RunDirectory, inputs: Inputs) -> Weights:
     if newest is None:
         raise UsageError(f"{directory.path}: no step has been finished, there is nothing to read")
     weights = decode_weights(newest[1]["weights"])
+    refuse_unfit(weights, inputs, f"{directory.path}: checkpoint {newest[0]}")
+    return weights
+
+
+def refuse_unfit(weights: Weights, inputs: Inputs, where: str) -> None:
+    """Raises UsageError unless every domain of the run has params of its size."""
     for name, space in inputs.spaces.items():
         found = weights.domains.get(name)
         if not found or not (_fits(found.params, space) and _fits(found.reference, space)):
             raise UsageError(
-                f"{directory.path}: checkpoint {newest[0]} does not fit the run's domain {name!r};"
-                " it is read only as the run wrote it"
+                f"{where} does not fit the run's domain {name!r}; it is read only as the run wrote"
+                " it"
             )
-    return weights
 
 
 def _fits(params: Params, space: Space) -> bool:

@@ -58,6 +58,16 @@ def test_behind_a_broken_checkpoint_stands_the_one_before_it(damaged: Path, cont
     assert (damaged / "policy.json").read_bytes() == before
 
 
+def test_without_any_whole_checkpoint_nothing_is_paid_for_again(damaged: Path) -> None:
+    for path in (damaged / "checkpoints").iterdir():
+        path.write_text(path.read_text().replace('"version": ', '"version": 9'))
+
+    code, said = resumed(damaged)
+
+    assert code == 1
+    assert "none is whole, although 3 steps were done and paid for" in said
+
+
 def test_broken_rows_are_dropped_and_whole_ones_stay(damaged: Path) -> None:
     rows = (damaged / "rollouts.jsonl").read_text()
     (damaged / "rollouts.jsonl").write_text(rows + '{"step": 9, "gro')
