@@ -77,6 +77,8 @@ def with_copies(config: RunConfig, directory: RunDirectory) -> RunConfig:
             ),
             "rubric": copies.get("rubric", ""),
             "runs_dir": str(directory.path.parent),
+            # Runs from before this knob left out what said no word of a single domain, too.
+            "match": config.match if "match" in config.model_fields_set else "words",
         }
     )
 

@@ -222,6 +222,22 @@ def test_what_was_read_once_is_read_again_from_its_copy(
     assert [e.id for e in again.heldout] == [e.id for e in inputs.heldout]
 
 
+def test_an_older_run_goes_on_with_the_prompts_that_it_had(tmp_path: Path) -> None:
+    rows = [{"text": text} for text in ("Explain qubits", "Bake bread", "Why quantum gates?")]
+    data = str(json_lines(tmp_path / "train.jsonl", *rows))
+    config = RunConfig(data=data, domains=("quantum-computing",), runs_dir=str(tmp_path / "runs"))
+    directory = RunDirectory.create(prepare(config), "template")
+    stored = json.loads((directory.path / "config.json").read_text())
+
+    now = prepare(stored_config(directory))
+    del stored["match"]
+    (directory.path / "config.json").write_text(json.dumps(stored))
+    older = prepare(stored_config(directory))
+
+    assert len(now.train) + len(now.heldout) == 3
+    assert [one.text for one in older.unmatched] == ["Bake bread"]
+
+
 def test_data_check_finds_everything_and_says_where(command: Command, workplace: Path) -> None:
     (workplace / "train.jsonl").write_text(
         '{"text": "Explain qubits", "reference": "r", "level": 1}\n'
