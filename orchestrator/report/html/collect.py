@@ -15,6 +15,7 @@ from orchestrator.report.html.facts import Facts, Moved, Role
 from orchestrator.report.html.plain_text import line
 from orchestrator.report.html.probabilities import moved
 from orchestrator.report.html.rollout_scan import scan
+from orchestrator.report.html.sent_messages import sent_messages
 from orchestrator.report.html.verdict import basis, verdict
 from orchestrator.run_directory import RunDirectory
 from orchestrator.run_identity import identity
@@ -40,16 +41,11 @@ def collect(directory: RunDirectory, stopped: str | None = None) -> Facts:
 
     Raises UsageError if the directory is no run's, or its inputs cannot be read any more.
     """
-    try:
-        config = RunConfig.model_validate(directory.read_json("config.json"))
-    except ValidationError as error:
-        raise UsageError(
-            f"{directory.path}: config.json is not what a run wrote: {error}"
-        ) from None
+    config = _config(directory)
     inputs = prepare(with_copies(config, directory))
     rows, ended = measured.steps(directory), _ended(directory)
     spent = measured.costs(rows)
-    rollouts = scan(directory.path / "rollouts.jsonl", spent)
+    rollouts = scan(directory.path / "rollouts.jsonl", spent, sent_messages(inputs))
     found = measured.evaluations(directory)
     final = found.final if ended is not None else None
     heldout = _against(found.initial, final)
@@ -95,6 +91,17 @@ def collect(directory: RunDirectory, stopped: str | None = None) -> Facts:
         identity=identity(config, reproduction.kept_inputs(directory)),
         notes=learnt.notes,
     )
+
+
+def _config(directory: RunDirectory) -> RunConfig:
+    try:
+        return RunConfig.model_validate(directory.read_json("config.json"))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise UsageError(
+            f"{directory.path}: config.json is not what a run wrote: {place}: {first['msg']}"
+        ) from None
 
 
 def _ended(directory: RunDirectory) -> Mapping[str, Any] | None:

@@ -96,6 +96,8 @@ class Shown:
     step: int
     domain: str
     prompt: Text
+    #: What was sent, by role; none to the template engine.
+    messages: tuple[tuple[str, Text], ...]
     text: Text
     feedback: Text
     reward: float | None

@@ -20,6 +20,7 @@ from orchestrator.intervals import t_interval
 from orchestrator.report.html.facts import Failed, Latency, Level, Rollouts, Shown
 from orchestrator.report.html.jsonl_rows import offset_rows, rows_at
 from orchestrator.report.html.plain_text import Text, line
+from orchestrator.report.html.sent_messages import Sent
 from orchestrator.report.html.shown_rollout import shown
 from orchestrator.rollouts import FloatArray
 
@@ -129,10 +130,11 @@ class _Scan:
         self._rewards = []
 
 
-def scan(path: Path, costs: Mapping[int, float]) -> Rollouts:
+def scan(path: Path, costs: Mapping[int, float], sent: Sent = lambda row: ()) -> Rollouts:
     """Everything that a report says of the rollouts; of none if there is no file.
 
-    ``costs`` is step -> USD spent by then. Broken lines, and rows of another shape, are left out.
+    ``sent`` finds the messages of a row, ``costs`` is step -> USD spent by then. Broken lines, and
+    rows of another shape, are left out.
     """
     found = _Scan()
     for offset, row in offset_rows(path):
@@ -149,7 +151,7 @@ def scan(path: Path, costs: Mapping[int, float]) -> Rollouts:
         answered_by=tuple((*who, count) for who, count in found.answered_by.most_common(20)),
         finish_reasons=tuple(found.finish_reasons.most_common(20)),
         tokens=(found.tokens[0], found.tokens[1]),
-        shown=tuple(_shown(path, found)),
+        shown=tuple(_shown(path, found, sent)),
     )
 
 
@@ -227,7 +229,7 @@ def _failures(found: _Scan) -> tuple[Failed, ...]:
     return tuple(sorted(rows, key=lambda row: -row.train - row.eval))
 
 
-def _shown(path: Path, found: _Scan) -> Iterator[Shown]:
+def _shown(path: Path, found: _Scan, sent: Sent) -> Iterator[Shown]:
     for rewarded, most, trained in (
         (found.trained, TRAINED, True),
         (found.final, HELD_OUT, False),
@@ -240,16 +242,18 @@ def _shown(path: Path, found: _Scan) -> Iterator[Shown]:
         for rank, order_R in (("best", -rewards_R), ("median", middle_R), ("worst", rewards_R)):
             nearest = np.lexsort((newest_R, order_R))[:LOOKED_AT]
             offsets = [rewarded.offsets[i] for i in nearest]
-            different = _different(_read(path, offsets, rank, trained))
+            different = _different(_read(path, offsets, rank, trained, sent))
             yield from itertools.islice(different, most)
     for offset, trained in reversed(found.failed):
-        yield from _read(path, [offset], "failed", trained)
+        yield from _read(path, [offset], "failed", trained, sent)
 
 
-def _read(path: Path, offsets: Sequence[int], rank: str, trained: bool) -> Iterator[Shown]:
+def _read(
+    path: Path, offsets: Sequence[int], rank: str, trained: bool, sent: Sent
+) -> Iterator[Shown]:
     for row in rows_at(path, offsets):
         try:
-            rollout = shown(row, rank, trained)
+            rollout = shown(row, rank, trained, sent(row))
         except BROKEN:
             continue
         yield rollout

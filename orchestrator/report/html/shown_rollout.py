@@ -6,6 +6,7 @@ from typing import Any
 from orchestrator.report.html.charts.scales import seconds
 from orchestrator.report.html.facts import Shown
 from orchestrator.report.html.plain_text import line, text
+from shared.messages import ChatMessage
 
 #: Characters of a text, and of what stands beside it, that a report shows.
 TEXT, BESIDE = 4_000, 600
@@ -13,8 +14,10 @@ TEXT, BESIDE = 4_000, 600
 NAMED = 20
 
 
-def shown(row: Mapping[str, Any], rank: str, trained: bool) -> Shown:
-    """The row as a report shows it."""
+def shown(
+    row: Mapping[str, Any], rank: str, trained: bool, messages: Sequence[ChatMessage] = ()
+) -> Shown:
+    """The row, and the messages that were sent, as a report shows them."""
     completion, failure = row["completion"] or {}, row["failure"]
     template = row["template"]
     return Shown(
@@ -23,6 +26,7 @@ def shown(row: Mapping[str, Any], rank: str, trained: bool) -> Shown:
         step=int(row.get("update", row["step"])),
         domain=line(row["domain"], 80),
         prompt=text(row["prompt"], BESIDE),
+        messages=tuple((each.role, text(each.content, TEXT)) for each in messages),
         text=text(completion.get("text") or "", TEXT),
         feedback=text(row["feedback"] or "", BESIDE),
         reward=row["reward"],

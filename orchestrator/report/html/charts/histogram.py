@@ -8,6 +8,9 @@ from markupsafe import Markup
 from orchestrator.report.html.charts.lines import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from orchestrator.report.html.charts.scales import Format, Scale, number, ticks
 
+#: Height of a line of text.
+LINE = 14
+
 
 def histogram(
     title: str,
@@ -18,7 +21,7 @@ def histogram(
     """Bars of (from, to, count), with lines at named values (name, value) such as quantiles."""
     most = max(count for _, _, count in bins)
     x = Scale(math.log10(bins[0][0]), math.log10(bins[-1][1]), LEFT, WIDTH - RIGHT)
-    y = Scale(0, most, HEIGHT - BOTTOM, TOP + 14)
+    y = Scale(0, most, HEIGHT - BOTTOM, TOP + 6 + LINE * len(marks))
     parts = []
     for value in ticks(0, most, 4):
         parts.append(
@@ -29,8 +32,9 @@ def histogram(
         )
     parts += [_bar(x, y, each, says) for each in bins]
     parts += _x_axis(x, says)
-    for at, (name, value) in enumerate(marks, 1):
-        parts.append(_mark(name, x(math.log10(max(value, 1e-4))), TOP + 8, at == len(marks)))
+    for at, (name, value) in enumerate(marks):
+        # One line each: quantiles may lie on each other.
+        parts.append(_mark(name, x(math.log10(max(value, 1e-4))), TOP + 8 + LINE * at))
     told = "; ".join(f"{name}" for name, _ in marks)
     return Markup(
         '<svg class="chart" viewBox="0 0 {} {}" role="img"><title>{}</title><desc>{}</desc>{}</svg>'
@@ -66,8 +70,9 @@ def _x_axis(x: Scale, says: Format) -> list[Markup]:
     ]
 
 
-def _mark(name: str, at: float, top: float, to_the_right: bool) -> Markup:
-    right = to_the_right and at < WIDTH * 0.7
+def _mark(name: str, at: float, top: float) -> Markup:
+    """A line at a value, its name on the side where there is room."""
+    right = at < WIDTH / 2
     return Markup(
         '<line class="mark" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>'
         '<text class="tick strong" x="{3}" y="{4}" text-anchor="{5}">{6}</text>'
