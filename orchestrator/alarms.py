@@ -8,6 +8,7 @@
 - ``one_concept``: for ``PERSISTS`` steps one concept is in nearly every prompt of a domain while
   the places beside it are open.
 - ``no_difference``: the first ``FIRST_REWARDS`` rewards of a domain differ within no prompt.
+- ``score_scale``: none of ``FIRST_SCORES`` judge's scores or more is above 1 of 10.
 - ``unmatched``: more than a tenth of the prompts match no domain, and were left out.
 
 Pure; rebuilt after a resume from the rows of ``metrics.jsonl`` and the kept evaluations.
@@ -34,6 +35,8 @@ TAKES_ALL, TAKEN_TOO = 0.95, 0.75
 PERSISTS = 3
 #: Rewards that must have shown a difference.
 FIRST_REWARDS = 32
+#: Judge's scores that must have shown one above 1 of 10, which stand as shares of 10.
+FIRST_SCORES, LOWEST_SCORES = 16, 0.1
 #: What is told of each domain by itself, else of the run.
 OF_DOMAINS = ("one_concept", "no_difference")
 #: The key of a step's mean completion length in words.
@@ -87,6 +90,8 @@ class Alarms:
         #: Empty after a resume, whose first rewards were looked at before it.
         self._unseen = set() if steps else set(inputs.domains)
         self._seen: dict[str, _Seen] = {}
+        #: Judge's scores of this process, and the largest of them.
+        self._scores, self._largest_score = 0, 0.0
         self.told = [
             Alarm(row["step"], row["alarm"], row["words"]) for row in rows if "alarm" in row
         ]
@@ -101,6 +106,7 @@ class Alarms:
         found = [
             self._unmatched(step),
             *self._no_difference(step, groups),
+            self._score_scale(step, groups),
             self._length(step),
             *self._one_concept(step, groups),
         ]
@@ -121,6 +127,25 @@ class Alarms:
     def _unmatched(self, step: int) -> Alarm | None:
         words = self._inputs.left_out
         return Alarm(step, "unmatched", f"{words}; they trained nothing") if words else None
+
+    def _score_scale(self, step: int, groups: Sequence[Group]) -> Alarm | None:
+        scores = [
+            score
+            for group in groups
+            for rollout in group.rollouts
+            if rollout.reward is not None
+            for score in rollout.reward.judged
+        ]
+        self._scores += len(scores)
+        self._largest_score = max([self._largest_score, *scores])
+        if self._scores < FIRST_SCORES or not 0 < self._largest_score <= LOWEST_SCORES:
+            return None
+        return Alarm(
+            step,
+            "score_scale",
+            f"none of {self._scores} judge's scores is above {10 * self._largest_score:g} of 10:"
+            " it seems to score from 0 to 1; say in the rubric what 0 and 10 mean",
+        )
 
     def _overfit(self, now: Evaluation) -> Alarm | None:
         earlier = [e for e in self._evaluations if e.reward is not None and e.step < now.step]

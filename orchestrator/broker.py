@@ -45,9 +45,14 @@ class Broker:
             _patiently(lambda: self._publish(groups))
 
     def check_rewards(
-        self, terms: list[dict[str, Any]], columns: list[str], workers: int
+        self,
+        terms: list[dict[str, Any]],
+        columns: list[str],
+        workers: int,
+        sample: dict[str, Any] | None = None,
     ) -> list[str]:
-        """What is wrong with the reward terms, in words, on any of the workers.
+        """What is wrong with the reward terms, in words, on any of the workers, which try them on
+        made-up completions for the prompt, reference and columns of ``sample``.
 
         Raises EnvironmentNotReady if none of them answers.
         """
@@ -56,7 +61,7 @@ class Broker:
             answers = answers or _patiently(
                 lambda: self._app.control.broadcast(
                     "check_rewards",
-                    arguments={"terms": terms, "columns": columns},
+                    arguments={"terms": terms, "columns": columns, "sample": sample},
                     reply=True,
                     timeout=CHECK_TIMEOUT_S,
                     limit=workers,

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from pydantic_core import to_jsonable_python
 from redis import Redis
 
 from orchestrator.broker import Broker
@@ -14,6 +15,7 @@ from orchestrator.config import RunConfig
 from orchestrator.dispatch import Dispatcher
 from orchestrator.embedded import Embedded, check_server, connect
 from orchestrator.interrupts import Interrupts
+from orchestrator.rollouts import Example
 from shared.errors import EnvironmentNotReady, UsageError
 from shared.fleet import live_workers
 from shared.keys import HEARTBEAT_S
@@ -70,13 +72,26 @@ def engine(
             yield Engine(broker, dispatcher, cluster.url, description, config.workers, cluster)
 
 
-def check_rewards(engine: Engine, terms: tuple[RewardTerm, ...], columns: tuple[str, ...]) -> None:
-    """Have every worker load the reward functions. Raises UsageError with what is wrong."""
+def check_rewards(
+    engine: Engine,
+    terms: tuple[RewardTerm, ...],
+    columns: tuple[str, ...],
+    example: Example | None = None,
+) -> None:
+    """Have every worker load the reward functions and try them on made-up completions, for
+    ``example``. Raises UsageError with what is wrong."""
+    sample = None if example is None else _sample(example)
     problems = engine.broker.check_rewards(
-        [term.model_dump(mode="json") for term in terms], list(columns), engine.workers
+        [term.model_dump(mode="json") for term in terms], list(columns), engine.workers, sample
     )
     if problems:
         raise UsageError("\n".join(problems))
+
+
+def _sample(example: Example) -> dict[str, Any]:
+    fields = {**example.extra, "prompt": example.text, "reference": example.reference}
+    found: dict[str, Any] = to_jsonable_python(fields, fallback=str)
+    return found
 
 
 def workers_of(url: str) -> list[WorkerCard]:

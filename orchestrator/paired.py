@@ -43,7 +43,9 @@ def compare(
         return None
     before_P = np.array([before[name] for name in both])
     after_P = np.array([after[name] for name in both])
-    gain = mean_interval(after_P - before_P, confidence=confidence)
+    # No gain is larger than the range of the rewards, which is that of [0, 1] or what was seen.
+    bound = max(1.0, float(np.ptp([before_P, after_P])))
+    gain = mean_interval(after_P - before_P, bound, confidence)
     return Comparison(
         prompts=len(both),
         before=float(before_P.mean()),

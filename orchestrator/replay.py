@@ -57,7 +57,9 @@ def _rewarded(group: Group, terms: Sequence[RewardTerm]) -> Group:
                 f" {', '.join(reward.parts)}; a part of weight 0 is recorded too"
             )
         value = sum(term.weight * reward.parts[term.name] for term in counted) / total
-        return replace(rollout, reward=reward.model_copy(update={"value": min(1.0, value)}))
+        parts = [reward.parts[term.name] for term in counted]
+        bounded = min(max(parts), max(min(parts), value))
+        return replace(rollout, reward=reward.model_copy(update={"value": bounded}))
 
     return replace(group, rollouts=tuple(map(changed, group.rollouts)))
 

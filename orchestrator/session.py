@@ -92,7 +92,7 @@ def play(
     ):
         logs = directory.attempt_logs()
         with engine(inputs.config, directory.name, url, state, logs, interrupts) as machine:
-            check_rewards(machine, inputs.terms("eval"), inputs.columns)
+            check_rewards(machine, inputs.terms("eval"), inputs.columns, inputs.train[0])
             with (
                 connect(machine.url) as brisk,
                 Store(

@@ -181,7 +181,7 @@ class Reward(Message):
     """The score of one completion. Made by a worker, read by ``dispatch``."""
 
     slot: int
-    #: Weighted mean of the parts, in [0, 1].
+    #: Weighted mean of the parts: finite, in [0, 1] if all of them are.
     value: float
     parts: dict[str, float]
     #: The parts in words: "Length: 0.73, Vocabulary: 0.91, ...".
@@ -200,7 +200,7 @@ class FailureKind(StrEnum):
 
     #: The deadline of the step passed before the slot ended.
     DEADLINE = "deadline"
-    #: A reward function raised, or returned something that is not a number in [0, 1].
+    #: A reward function raised, or returned something that is not a finite real number.
     REWARD_ERROR = "reward_error"
     #: Too many requests, for longer than the slot could wait.
     RATE_LIMITED = "rate_limited"

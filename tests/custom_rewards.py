@@ -1,5 +1,6 @@
 """Rewards as a user would write them, good and bad ones."""
 
+import json
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -60,6 +61,23 @@ def leaves() -> float:
 
 def too_much() -> float:
     return 1.5
+
+
+def json_score(completion: str) -> float:
+    """Raises for what is no JSON object with a score."""
+    return float(json.loads(completion)["score"])
+
+
+def a_count(completion: str) -> int:
+    """Raises for what is no number."""
+    return int(completion)
+
+
+def same_as_reference(completion: str, reference: str) -> bool:
+    """Raises for any other text."""
+    if completion != reference:
+        raise ValueError("another text")
+    return True
 
 
 def not_a_number() -> float:

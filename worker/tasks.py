@@ -149,9 +149,12 @@ async def _do(loop: WorkerLoop, task: GroupTask) -> None:
 
 
 @control_command(args=[("terms", str), ("columns", str)], signature="[terms] [columns]")
-def check_rewards(state: Any, terms: list[Any], columns: list[str]) -> dict[str, Any]:
+def check_rewards(
+    state: Any, terms: list[Any], columns: list[str], sample: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """What is wrong with these reward terms on this worker, in words."""
-    return {"problems": list(check(_terms.validate_python(terms), frozenset(columns)))}
+    found = check(_terms.validate_python(terms), frozenset(columns), sample)
+    return {"problems": list(found)}
 
 
 def default_name() -> str:

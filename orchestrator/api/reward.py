@@ -22,6 +22,7 @@ from shared.messages import (
     ScoreJob,
     SlotPrompt,
 )
+from shared.reward_numbers import reward_number
 
 
 class RewardModule:
@@ -73,7 +74,7 @@ class RewardModule:
         return [self._result(value) for value in values]
 
     def calculate_reward(self, output: TextOutput) -> float | Awaitable[float]:
-        """The reward of an output, from 0 to 1. Override it, as ``def`` or ``async def``."""
+        """The reward of an output, a finite number. Override it, as ``def`` or ``async def``."""
         return self.standard(output)["reward"]  # type: ignore[no-any-return]
 
     def standard(self, output: Mapping[str, Any]) -> RewardResult:
@@ -94,13 +95,13 @@ class RewardModule:
         shared_engine.check_rewards(self._terms, columns)
 
     def _result(self, value: object) -> RewardResult:
-        number = isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) <= 1
-        if not number:
+        try:
+            reward = reward_number(value)
+        except (TypeError, ValueError):
             raise UsageError(
                 f"{type(self).__name__}.calculate_reward returned {short(value)};"
-                " it must return a number from 0 to 1"
-            )
-        reward = float(value)  # type: ignore[arg-type]
+                " it must return a finite number"
+            ) from None
         return RewardResult(reward=reward, feedback=f"Reward: {reward:.2f}", parts={})
 
 

@@ -77,13 +77,13 @@ def test_a_custom_reward_may_build_on_the_formulas_and_on_the_reference() -> Non
     assert references == [None, *["Quantum computing uses quantum mechanics..."] * 2]
 
 
-@pytest.mark.parametrize("value", [1.5, -0.1, float("nan"), float("inf"), "0.5", None, True])
-def test_a_custom_reward_out_of_bounds_names_its_class(value: Any) -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "0.5", None, [1.0]])
+def test_a_custom_reward_that_is_no_finite_number_names_its_class(value: Any) -> None:
     class Broken(RewardModule):
         def calculate_reward(self, output: TextOutput) -> float:
             return value  # type: ignore[no-any-return]
 
-    with pytest.raises(UsageError, match=r"Broken\.calculate_reward returned .*number from 0 to 1"):
+    with pytest.raises(UsageError, match=r"Broken\.calculate_reward returned .*finite number"):
         Broken().run({"generated": "A text."})
 
 

@@ -198,3 +198,30 @@ def test_many_prompts_that_match_nothing_are_told_once(inputs: Inputs) -> None:
     assert [(alarm.kind, alarm.step) for alarm in told] == [("unmatched", 1)]
     assert "20 of 108 prompts (19%) match no domain: give them a 'domain' field" in told[0].words
     assert trained(few, [0.5] * 3, [50.0] * 3) == []
+
+
+def judged(inputs: Inputs, *scores: float) -> Group:
+    rollouts = tuple(
+        Rollout(slot, Action((0,), 0, ()), 0.0, reward=Reward(
+            slot=slot, value=score, parts={"judge": score}, feedback="", judged=(score,)))
+        for slot, score in enumerate(scores)
+    )  # fmt: skip
+    return replace(group(inputs), rollouts=rollouts)
+
+
+def test_scores_that_all_miss_their_scale_are_told_once(inputs: Inputs) -> None:
+    alarms, told = Alarms(inputs), []
+    for step in range(1, 5):
+        told += alarms.stepped(step, metrics(), [judged(inputs, *[0.04, 0.07] * 4)])
+
+    (alarm,) = [one for one in told if one.kind == "score_scale"]
+    assert alarm.step == 2
+    assert "none of 16 judge's scores is above 0.7 of 10" in alarm.words
+
+
+@pytest.mark.parametrize("high", [0.0, 0.2, 1.0])
+def test_scores_on_their_scale_raise_no_alarm(inputs: Inputs, high: float) -> None:
+    alarms = Alarms(inputs)
+    lowest = 0.0 if high == 0 else 0.05
+    told = alarms.stepped(1, metrics(), [judged(inputs, *[lowest] * 15, high, high)])
+    assert "score_scale" not in {alarm.kind for alarm in told}

@@ -1,15 +1,19 @@
 """Names to functions, parts to one number, and what is said when that fails."""
 
 import sys
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import UsageError
 from shared.messages import Completion, Failure, FailureKind, Reward, RewardTerm, ScoreJob
+from shared.reward_numbers import reward_number
 from worker.rewards.table import BUILTIN, check, resolve, score
 
 SEED = {"length": 30.0, "vocabulary": 30.0, "structure": 20.0, "quality": 20.0}
@@ -124,7 +128,41 @@ def test_keyword_arguments_receive_everything() -> None:
     assert rewarded(term(OWN + "everything", strictness=1), level=2).value == 1
 
 
-def test_any_real_number_in_range_is_a_reward() -> None:
+@pytest.mark.parametrize(
+    ("returned", "value"),
+    [
+        (True, 1.0),
+        (False, 0.0),
+        (np.bool_(True), 1.0),
+        (np.float32(1.0000001), 1.0),
+        (1.0000001, 1.0),
+        (-1e-12, 0.0),
+        (1.7, 1.7),
+        (-3, -3.0),
+        (Decimal("0.25"), 0.25),
+        (Fraction(1, 4), 0.25),
+        (np.array(0.25), 0.25),
+        (np.int64(2), 2.0),
+    ],
+)
+def test_any_finite_number_is_a_reward(returned: object, value: float) -> None:
+    assert reward_number(returned) == value
+
+
+@pytest.mark.parametrize(
+    "returned", [float("nan"), float("-inf"), np.nan, None, "1", [1.0], np.array([1.0]), 1j]
+)
+def test_what_is_no_finite_number_is_no_reward(returned: object) -> None:
+    with pytest.raises((TypeError, ValueError), match="it returned"):
+        reward_number(returned)
+
+
+def test_a_reward_beyond_0_and_1_keeps_its_value_in_the_mean() -> None:
+    reward = rewarded(term(OWN + "too_much", 3), term(OWN + "my_reward", 1))
+    assert reward.value == pytest.approx((3 * 1.5 + 0.25) / 4)
+
+
+def test_any_real_number_is_a_reward() -> None:
     assert rewarded(term(OWN + "third")).value == pytest.approx(1 / 3)
     assert rewarded(term(OWN + "numpy_half")).value == 0.5
     assert rewarded(term(OWN + "configured")).value == 0.75
@@ -136,10 +174,8 @@ def test_any_real_number_in_range_is_a_reward() -> None:
     [
         ("raises", "ZeroDivisionError: nothing to divide"),
         ("leaves", "SystemExit: enough"),
-        ("too_much", "1.5, which is not in [0, 1]"),
-        ("not_a_number", "nan, which is not in [0, 1]"),
-        ("endless", "inf, which is not in [0, 1]"),
-        ("truth", "True, which is not a real number"),
+        ("not_a_number", "nan, which is not a finite number"),
+        ("endless", "inf, which is not a finite number"),
         ("nothing", "None, which is not a real number"),
         ("word", "'0.5', which is not a real number"),
         ("graded", "difficulty"),
@@ -217,7 +253,7 @@ def test_a_module_that_fails_to_import_says_how_and_may_be_repaired(
 def test_good_terms_have_no_problems() -> None:
     terms = [term(name, weight) for name, weight in SEED.items()]
     terms += [term(OWN + "graded"), term(OWN + "everything", anything=1)]
-    terms += [term(OWN + "short_answer", 0, limit=3), term(OWN + "raises", 0)]
+    terms += [term(OWN + "short_answer", 0, limit=3), term(OWN + "too_much"), term(OWN + "truth")]
     assert check(terms, frozenset({"difficulty"})) == ()
 
 
@@ -240,6 +276,43 @@ def test_good_terms_have_no_problems() -> None:
 def test_check_says_what_is_wrong_with_a_term(one: RewardTerm, said: str) -> None:
     (problem,) = check([one], frozenset({"dificulty", "level"}))
     assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("raises", "ZeroDivisionError: nothing to divide"),
+        ("leaves", "SystemExit: enough"),
+        ("not_a_number", "nan, which is not a finite number"),
+        ("nothing", "None, which is not a real number"),
+        ("word", "'0.5', which is not a real number"),
+    ],
+)
+def test_a_function_that_gives_no_number_for_anything_is_found_by_trying_it(
+    name: str, said: str
+) -> None:
+    (problem,) = check([term(OWN + name)], frozenset())
+    assert f"reward '{OWN}{name}' gives no number for any of 4 made-up completions" in problem
+    assert said in problem
+    assert "let it return a finite number" in problem
+
+
+def test_a_function_that_reads_one_kind_of_text_is_good() -> None:
+    assert check([term(OWN + "json_score"), term(OWN + "a_count")], frozenset()) == ()
+
+
+def test_a_function_of_a_column_is_tried_with_the_sample_alone() -> None:
+    graded = [term(OWN + "graded")]
+    assert check(graded, frozenset({"difficulty"})) == ()
+    assert check(graded, frozenset({"difficulty"}), {"difficulty": 2}) == ()
+    (problem,) = check(graded, frozenset({"difficulty"}), {"difficulty": "hard"})
+    assert "'hard', which is not a real number" in problem
+
+
+def test_the_reference_is_among_the_completions_that_are_tried() -> None:
+    strict, reference = [term(OWN + "same_as_reference")], {"reference": "The answer."}
+    assert check(strict, frozenset(), reference) == ()
+    assert len(check(strict, frozenset(), {"reference": None})) == 1
 
 
 def test_check_hints_at_a_misspelt_column() -> None:

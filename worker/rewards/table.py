@@ -1,22 +1,24 @@
 """From the name of a reward to its function, and from its parts to one number.
 
 A reward function names what it wants among ``FIELDS``, the extra columns of the data and its own
-options; ``**kwargs`` wants everything. It returns a number in [0, 1].
+options; ``**kwargs`` wants everything. It returns a finite real number, a built-in one in [0, 1].
 """
 
 import difflib
 import importlib
 import inspect
 import math
+import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from numbers import Real
 from typing import Any
 
 from shared.builtin_rewards import BUILTIN_REWARDS
 from shared.errors import UsageError
 from shared.messages import Completion, Failure, FailureKind, Reward, RewardTerm, ScoreJob
+from shared.reward_numbers import reward_number
 from shared.user_code import find_user_object, worker_code_dir
 
 BUILTIN: dict[str, Callable[..., float]] = {
@@ -30,6 +32,16 @@ FIELDS = frozenset(
 )
 
 _LONGEST_MESSAGE = 300
+#: Seconds that the trials of a user's functions may take together: one that loads a model takes
+#: longer, and is not known to be wrong.
+_TRIAL_S = 5.0
+# Texts of the kinds that rewards read, made up: prose, JSON, a number, a label.
+_MADE_UP = (
+    "A made-up answer. It has two sentences.",
+    '{"answer": "made up", "score": 1}',
+    "42",
+    "yes",
+)
 # What user code may raise: SystemExit too, or a reward's sys.exit() would end the worker.
 _RAISED = (Exception, SystemExit)
 
@@ -56,20 +68,17 @@ class RewardFunction:
     def score(self, available: Mapping[str, Any]) -> float:
         """Call the function with those of the values it accepts.
 
-        Raises what the function raises, TypeError or ValueError if it returns no real number in
-        [0, 1], and TypeError if a value it requires is not available.
+        Raises what the function raises, TypeError or ValueError if it returns no finite real number
+        (or, built in, one outside [0, 1]), and TypeError if a value it requires is not available.
         """
         chosen = {
             name: value
             for name, value in available.items()
             if self.takes_everything or name in self.accepted
         }
-        value = self.call(**chosen)
-        if isinstance(value, bool) or not isinstance(value, Real):
-            raise TypeError(f"it returned {value!r}, which is not a real number")
-        number = float(value)
-        if not 0 <= number <= 1:
-            raise ValueError(f"it returned {value!r}, which is not in [0, 1]")
+        number = reward_number(self.call(**chosen))
+        if self.name in BUILTIN and not 0 <= number <= 1:
+            raise ValueError(f"it returned {number!r}, which is not in [0, 1]")
         return number
 
 
@@ -100,7 +109,7 @@ def score(job: ScoreJob, completion: Completion, judged: float | None = None) ->
     """Score one completion by all terms of the job: ``sum(weight * part) / sum(weight)``.
 
     A term of weight 0 is computed and shown, and does not count. If any term cannot be resolved,
-    raises, or returns something other than a real number in [0, 1], the reward is missing: a
+    raises, or returns something other than a finite real number, the reward is missing: a
     Failure of kind REWARD_ERROR that names the term. Raises UsageError if no term has a weight:
     ``check`` says so before a run starts.
     """
@@ -123,18 +132,24 @@ def score(job: ScoreJob, completion: Completion, judged: float | None = None) ->
     known = {name: part for name, part in parts.items() if part is not None}
     assert len(known) == len(parts), "a term that was not computed has returned a Failure"
     mean = math.fsum(term.weight * known[term.name] for term in job.rewards) / total
+    counted = [known[term.name] for term in job.rewards if term.weight > 0]
     return Reward(
         slot=completion.slot,
-        value=min(1.0, mean),
+        # A mean rounds; it is never beyond its parts.
+        value=min(max(counted), max(min(counted), mean)),
         parts=known,
         feedback=", ".join(f"{rewards[name].label}: {part:.2f}" for name, part in known.items()),
     )
 
 
-def check(terms: Sequence[RewardTerm], columns: frozenset[str]) -> tuple[str, ...]:
+def check(
+    terms: Sequence[RewardTerm], columns: frozenset[str], sample: Mapping[str, Any] | None = None
+) -> tuple[str, ...]:
     """Say in words what is wrong with the terms, given the data's extra columns; empty is fine.
 
-    Imports every custom reward but calls none; built-in rewards are tried, to test their options.
+    Every function is tried: a built-in one to test its options, a user's on made-up completions of
+    several kinds, for ``sample``'s prompt, reference, terms and columns. One that gives a number
+    for any of them is good: that it raises for another may be what it says of such a text.
     """
     problems = []
     if not any(term.weight > 0 for term in terms):
@@ -145,13 +160,16 @@ def check(terms: Sequence[RewardTerm], columns: frozenset[str]) -> tuple[str, ..
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
+    until = time.monotonic() + _TRIAL_S
     for term in terms:
         try:
             reward = resolve(term.name)
         except UsageError as error:
             problems.append(str(error))
         else:
-            problems += _misfits(reward, term.options, columns) or _trial(reward, term.options)
+            problems += _misfits(reward, term.options, columns) or _trial(
+                reward, term.options, sample or {}, until
+            )
     return tuple(problems)
 
 
@@ -216,15 +234,61 @@ def _misfits(
     return problems
 
 
-def _trial(reward: RewardFunction, options: Mapping[str, Any]) -> list[str]:
-    """What a built-in reward says of the values of its options."""
-    if reward.name not in BUILTIN:
+def _trial(
+    reward: RewardFunction, options: Mapping[str, Any], sample: Mapping[str, Any], until: float
+) -> list[str]:
+    """What becomes of made-up completions."""
+    if reward.name in BUILTIN:
+        try:
+            reward.score({**options, "completion": "A trial.", "judged": 0.5})
+        except _RAISED as error:
+            return [f"reward {reward.name!r} refuses its options: {_words(error)}"]
         return []
-    try:
-        reward.score({**options, "completion": "A trial.", "judged": 0.5})
-    except _RAISED as error:
-        return [f"reward {reward.name!r} refuses its options: {_words(error)}"]
-    return []
+    given = {
+        "prompt": "A made-up prompt.",
+        "reference": None,
+        "terms": (),
+        **sample,
+        **options,
+        "quality": 0.5,
+        "finish_reason": "stop",
+        "judged": 0.5,
+    }
+    if reward.required - given.keys() - {"completion"}:
+        # A column that no made-up value can stand for.
+        return []
+    texts = (str(given["reference"]), *_MADE_UP) if given["reference"] else _MADE_UP
+    outcomes = _tried(reward, [{**given, "completion": text} for text in texts], until)
+    if outcomes is None or None in outcomes:
+        return []
+    told = ", ".join(dict.fromkeys(filter(None, outcomes)))
+    return [
+        f"reward {reward.name!r} gives no number for any of {len(texts)} made-up completions:"
+        f" {_line(told)}; let it return a finite number, such as 0 for a text that it cannot read"
+    ]
+
+
+def _tried(
+    reward: RewardFunction, given: Sequence[Mapping[str, Any]], until: float
+) -> list[str | None] | None:
+    """For each call the error in words, or None if it gives a number; None if they take longer."""
+    outcomes: list[str | None] = []
+
+    def run() -> None:
+        for values in given:
+            try:
+                reward.score(values)
+            except _RAISED as error:
+                outcomes.append(_words(error))
+            else:
+                outcomes.append(None)
+                return
+
+    # A thread that is left alone: what blocks must not hold up the worker's answer.
+    thread = threading.Thread(target=run, name="reward-trial", daemon=True)
+    thread.start()
+    thread.join(max(0.0, until - time.monotonic()))
+    return None if thread.is_alive() else outcomes
 
 
 def _did_you_mean(word: str, known: Collection[str]) -> str:
@@ -239,7 +303,9 @@ def _words(error: BaseException) -> str:
 
 def _failure(slot: int, message: str) -> Failure:
     """A missing reward, its message short and fit for JSON."""
+    return Failure(slot=slot, kind=FailureKind.REWARD_ERROR, message=_line(message))
+
+
+def _line(message: str) -> str:
     line = " ".join(message.encode("utf-8", "replace").decode().split())
-    if len(line) > _LONGEST_MESSAGE:
-        line = line[: _LONGEST_MESSAGE - 1] + "…"
-    return Failure(slot=slot, kind=FailureKind.REWARD_ERROR, message=line)
+    return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"

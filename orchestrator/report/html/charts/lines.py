@@ -81,7 +81,10 @@ def _scales(axes: Axes, lines: Sequence[Line]) -> tuple[Scale, Scale]:
     ys += [] if axes.show is None else [axes.show]
     x_low, x_high = span([*xs, min(axes.begin, *xs)])
     y_low, y_high = span(ys, 1e-3)
-    y_low, y_high = outward(max(y_low, axes.low), min(y_high, axes.high))
+    # The limits hold for bands; no point is cut off.
+    points = [y for line in lines for _, y in line.points]
+    low, high = min([axes.low, *points]), max([axes.high, *points])
+    y_low, y_high = outward(max(y_low, low), min(y_high, high))
     return (
         Scale(x_low, x_high, LEFT, WIDTH - RIGHT),
         Scale(y_low, y_high, HEIGHT - BOTTOM, TOP),
