@@ -257,7 +257,8 @@ def _trial(
     if reward.required - given.keys() - {"completion"}:
         # A column that no made-up value can stand for.
         return []
-    texts = (str(given["reference"]), *_MADE_UP) if given["reference"] else _MADE_UP
+    right = given["reference"]
+    texts = (*([right] if isinstance(right, str) else right or ()), *_MADE_UP)
     outcomes = _tried(reward, [{**given, "completion": text} for text in texts], until)
     if outcomes is None or None in outcomes:
         return []
