@@ -3,7 +3,8 @@
 
 PYTHON ?= python3
 ARGS ?=
-# Files of tests side by side: many of them wait for deadlines, leases and restarts.
+# Files of tests side by side: many of them wait for deadlines, leases and restarts. In random order:
+# make test ARGS="-p randomly"
 TESTS_AT_ONCE ?= 2
 
 BIN := .venv/bin

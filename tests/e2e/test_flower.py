@@ -1,7 +1,6 @@
 """Flower beside a run: behind a password, readable labels, nothing private, gone with the run."""
 
 import re
-import signal
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -11,7 +10,7 @@ import pytest
 
 from orchestrator.data import BUILTIN_HELDOUT, BUILTIN_TRAIN
 from orchestrator.groups import LABEL_CHARACTERS
-from tests.processes import alive, descendants, environment, needs_proc, running, wait_until
+from tests.processes import descendants, environment, needs_proc, running, wait_until
 from tests.running import SMALL, Started, json_lines, started
 
 pytestmark = needs_proc
@@ -128,16 +127,3 @@ def test_flower_can_start_and_stop_nothing(watched: Watched) -> None:
             watched.address + path, auth=watched.login, json={"args": []}, trust_env=False
         )
         assert answer.status_code in {401, 403, 404, 405}, path
-
-
-def test_flower_ends_with_the_run(watched: Watched) -> None:
-    """The last one in this file: it ends the run that the others look at."""
-    assert len(running(watched.children, "-m flower")) == 1
-
-    watched.command.process.send_signal(signal.SIGTERM)
-    ended = watched.command.end()
-
-    assert ended.code == 143, ended.err
-    wait_until(lambda: not any(map(alive, watched.children)), "all children gone")
-    assert not answers(watched.address)
-    assert watched.login[1] not in ended.out

@@ -80,6 +80,17 @@ def test_the_run_directory_holds_what_happened(runs: dict[str, Ended]) -> None:
     assert checkpoints == ["000002.json", "000003.json", "000004.json"]
 
 
+def test_held_out_prompts_never_train(runs: dict[str, Ended]) -> None:
+    rollouts = json_lines((runs["plain"].run / "rollouts.jsonl").read_text(encoding="utf-8"))
+    texts = {
+        purpose: {row["prompt"] for row in rollouts if row["purpose"] == purpose}
+        for purpose in ("train", "eval")
+    }
+
+    assert len(texts["eval"]) == 24
+    assert texts["train"] & texts["eval"] == set()
+
+
 def test_nothing_is_left_of_the_embedded_server_of_a_finished_run(runs: dict[str, Ended]) -> None:
     assert not (runs["plain"].folder / "runs" / ".engine").exists()
 

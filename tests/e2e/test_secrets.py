@@ -15,7 +15,7 @@ from orchestrator.embedded import connect
 from orchestrator.standin import Running, Settings
 from orchestrator.standin import running as standing_in
 from tests.openrouter_runs import arguments, pointed_at
-from tests.processes import descendants, environment, needs_proc, running, wait_until
+from tests.processes import alive, descendants, environment, needs_proc, running, wait_until
 from tests.running import Finished, Started, only_run, orchestrator, started
 
 pytestmark = needs_proc
@@ -38,6 +38,8 @@ class Seen(NamedTuple):
     pages: Mapping[str, str]
     environments: Mapping[str, Mapping[str, str]]
     ended: Finished
+    #: Processes of the run that were alive when it had ended.
+    left: list[int]
     folder: Path
     faults: Mapping[str, int]
 
@@ -115,9 +117,9 @@ def watch(standin: Running, folder: Path) -> Seen:
             wait_until(lambda: dumps.append(dump(redis)) or ASKED in dumps[-1], "a prompt in Redis")
         standin.control("faults", {"matches": [{"fault": "unauthorized", "times": None}]})
         ended = command.end()
-    return Seen(
-        dumps[-1], pages, environments, ended, folder, standin.control("received")["by_fault"]
-    )
+        left = [pid for pid in children if alive(pid)]
+    faults = standin.control("received")["by_fault"]
+    return Seen(dumps[-1], pages, environments, ended, left, folder, faults)
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +161,10 @@ def test_no_file_holds_the_key_not_even_the_servers_append_only_file(seen: Seen)
     }
     secrets = (MARK.encode(), USER.encode())
     assert [name for name, found in files.items() if any(s in found for s in secrets)] == []
+
+
+def test_flower_and_all_else_that_was_started_ends_with_the_run(seen: Seen) -> None:
+    assert seen.left == []
 
 
 def test_nothing_that_is_printed_holds_the_key(seen: Seen) -> None:

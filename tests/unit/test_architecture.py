@@ -140,7 +140,7 @@ def test_help_and_usage_errors_load_nothing_heavy(arguments: list[str]) -> None:
 
 #: Waits that are given a time of their own, and clocks that are read.
 WAITS = {"wait", "wait_for", "join"}
-CLOCKS = {"monotonic", "perf_counter", "time"}
+CLOCKS = {"monotonic", "perf_counter", "process_time", "time"}
 #: A wait ends when its state comes: whatever is shorter than this assumes a fast machine.
 SHORTEST_PATIENCE_S = 20
 

@@ -143,4 +143,4 @@ def test_any_text_can_be_matched(text: str) -> None:
 def test_the_longest_texts_are_matched_in_a_moment(text: str) -> None:
     started = time.process_time()
     match(text, None, [each for each, _, _ in LANGUAGES.values()])
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 20
