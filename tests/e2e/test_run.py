@@ -159,7 +159,8 @@ def test_a_given_server_that_fails_is_exit_3(workplace: Path) -> None:
     )
 
     assert ended.code == 3
-    (line,) = ended.err.splitlines()
+    warning, line = ended.err.splitlines()
+    assert "can read the password in this command line" in warning
     assert line.startswith("error: Redis at redis://***@127.0.0.1:")
     assert "does not answer" in line
     assert "secret" not in line
