@@ -94,7 +94,7 @@ def test_after_a_sigterm_the_resume_line_works_wherever_the_runs_are(workplace: 
     # Given a run in a folder of the user's choice, stopped.
     place = "--set=runs_dir=my experiments"
     with started("run", *SMALL, place, held_after(1, workplace), cwd=workplace) as command:
-        command.await_words("step 1/4")
+        wait_until((workplace / "held").exists, "the run is held")
         command.process.send_signal(signal.SIGTERM)
         let_go(workplace)
         stopped = command.end()
