@@ -1,8 +1,9 @@
 """The knobs of the update: one model per solver, chosen by ``solver``."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Knobs(BaseModel):
@@ -17,13 +18,23 @@ class Knobs(BaseModel):
     )
 
 
+def refuse_without_effect(knobs: Knobs, names: Sequence[str], why: str) -> None:
+    """Raise ValueError if one of these is set to another value than its default."""
+    for name in names:
+        value = getattr(knobs, name)
+        if value != type(knobs).model_fields[name].default:
+            raise ValueError(f"{name} = {value!r} changes nothing {why}; omit it")
+
+
 class AdvantageKnobs(Knobs):
     """What both solvers share."""
 
     scale_rewards: Literal["group", "batch", "none"] = "group"
-    """What divides a group's centred rewards: its spread, the batch's, or nothing (Dr. GRPO)."""
+    """What divides a group's centred rewards: its spread, the batch's, or nothing (Dr. GRPO); of
+    solver = clipped."""
     advantage: Literal["grpo", "rloo", "ema"] = "grpo"
-    """Baseline: the group's mean, the mean of the others (RLOO), or a running mean (ema)."""
+    """Baseline: the group's mean, the mean of the others (RLOO), or a running mean (ema); of
+    solver = clipped."""
     winsorize_mad: Annotated[float, Field(gt=0)] | None = None
     """Cap outliers of a group at this many MADs from its median; None = off."""
 
@@ -48,6 +59,15 @@ class Natural(AdvantageKnobs):
     """Forget the past when a batch's residuals show that the model or the judge has changed."""
     max_kl: Annotated[float, Field(gt=0)] | None = None
     """Largest exact KL(new || old) of one step; None = no limit."""
+
+    @model_validator(mode="after")
+    def _each_has_an_effect(self) -> Self:
+        scale = "with solver = natural: a regression has no scale, and its baseline is the group's"
+        refuse_without_effect(self, ("scale_rewards", "advantage"), f"{scale} mean")
+        thompson = self.exploration == "thompson"
+        unused = ("temperature_scale",) if thompson else ("max_pairs", "spread", "floor")
+        refuse_without_effect(self, unused, f"with exploration = {self.exploration}")
+        return self
 
 
 class Clipped(AdvantageKnobs):
@@ -82,6 +102,23 @@ class Clipped(AdvantageKnobs):
     """Adapt the learning rate so that the exact KL of a step stays near this; None = fixed rate."""
     max_logit: Annotated[float, Field(gt=0)] = 20.0
     """Logits stay within this distance of their centre."""
+
+    @model_validator(mode="after")
+    def _each_has_an_effect(self) -> Self:
+        if self.optimizer != "natural_gradient":
+            refuse_without_effect(self, ("damping",), f"with optimizer = {self.optimizer}")
+        if self.loss_type in {"cispo", "reinforce"}:
+            refuse_without_effect(self, ("epsilon",), f"with loss_type = {self.loss_type}")
+        if self.loss_type == "reinforce":
+            refuse_without_effect(self, ("epsilon_high",), "with loss_type = reinforce")
+        if self.entropy_coef == 0:
+            refuse_without_effect(self, ("entropy_target",), "with entropy_coef = 0")
+        if self.advantage == "ema" and self.scale_rewards == "batch":
+            raise ValueError(
+                'scale_rewards = "batch" changes nothing with advantage = ema, whose spread is that'
+                " of all batches; omit it"
+            )
+        return self
 
 
 Algorithm = Annotated[Natural | Clipped, Field(discriminator="solver")]

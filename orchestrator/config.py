@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, Strict, model_validator
 
-from orchestrator.algorithm import Algorithm, Clipped, Knobs, Natural
+from orchestrator.algorithm import Algorithm, Clipped, Knobs, Natural, refuse_without_effect
 from shared.builtin_rewards import BUILTIN_REWARDS
 
 DEFAULT_DOMAINS = ("quantum-computing", "machine-learning", "neural-networks")
@@ -238,6 +238,8 @@ class RunConfig(Knobs):
                 f"early_batch_size = {self.early_batch_size} is above batch_size ="
                 f" {self.batch_size}: the first steps are to be the small ones"
             )
+        if self.early_batch_size is None:
+            refuse_without_effect(self, ("early_rollouts",), "without early_batch_size")
         if self.max_group_size is not None and self.max_group_size < self.group_size:
             raise ValueError(
                 f"max_group_size = {self.max_group_size} is below group_size = {self.group_size}"
@@ -268,6 +270,8 @@ class RunConfig(Knobs):
             raise ValueError(f"{where} has 'judge', but judge_models is empty; name a model")
         if self.judge_models and not judging:
             raise ValueError("judge_models is set, but reward_funcs lacks 'judge'; add it")
+        if not judging:
+            refuse_without_effect(self, ("rubric", "rejudge_fraction"), "without a judge")
         return self
 
     def rewards(self) -> dict[str, float]:

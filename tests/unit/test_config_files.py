@@ -35,7 +35,8 @@ def test_a_tilde_is_the_home_in_every_path(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("HOME", "/home/me")
     keys = ("data", "heldout", "rubric", "runs_dir", "code_dir")
 
-    config = resolve([], [*((key, "", "~/x") for key in keys), ("domains", "", ["~/d"])]).config
+    others = [("domains", "", ["~/d"]), ("judge_models", "", ["a/judge"])]
+    config = resolve([], [*((key, "", "~/x") for key in keys), *others]).config
 
     assert {getattr(config, key) for key in keys} == {"/home/me/x"}
     assert config.domains == ("/home/me/d",)

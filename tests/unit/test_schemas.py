@@ -59,7 +59,7 @@ def test_every_knob_has_its_sentence() -> None:
     [
         ("batch_size = 3", True),
         ('[algorithm]\nexploration = "temperature"', True),
-        ('[algorithm]\nadvantage = "rloo"', True),
+        ('[algorithm]\nsolver = "clipped"\nadvantage = "rloo"', True),
         ('[algorithm]\nsolver = "clipped"\nlearning_rate = 0.1', True),
         ('[columns]\ntext = "question"\nkeep = ["level"]', True),
         ("learningRate = 0.05\nepochs = 2", True),
