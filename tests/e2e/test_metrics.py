@@ -140,17 +140,9 @@ def test_the_docs_name_every_metric_and_no_other(seen: Scraped) -> None:
     assert set(re.findall(r"cgrpo_\w+", text)) == families
 
 
-@pytest.mark.parametrize("name", ["prometheus.yml", "alerts.yml", "keda.yml"])
+@pytest.mark.parametrize("name", ["prometheus.yml", "alerts.yml"])
 def test_the_examples_are_yaml(name: str) -> None:
     assert all(list(YAML(typ="safe").load_all(MONITORING / name)))
-
-
-def test_keda_counts_the_queues_and_nothing_else() -> None:
-    scaled = list(YAML(typ="safe").load_all(MONITORING / "keda.yml"))[1]
-    triggers = scaled["spec"]["triggers"]
-
-    assert [trigger["metadata"]["listName"] for trigger in triggers] == ["generate", "score"]
-    assert all(trigger["authenticationRef"]["name"] for trigger in triggers)
 
 
 def test_a_port_that_is_taken_is_an_error_that_says_what_to_do() -> None:

@@ -117,7 +117,47 @@ def test_a_copied_env_example_starts_the_fleet() -> None:
     assert settings["OPENROUTER_API_KEY"] == ""
 
 
-@pytest.mark.parametrize("name", ["REDIS_PASSWORD", "FLOWER_BASIC_AUTH", "GRAFANA_PASSWORD"])
+def test_only_those_who_start_grafana_need_its_password(services: dict[str, Any]) -> None:
+    grafana = services["grafana"]
+
+    assert grafana["environment"]["GF_SECURITY_ADMIN_PASSWORD"] == "${GRAFANA_PASSWORD:-}"
+    script = grafana["entrypoint"][2].replace("$$", "$").replace("exec /run.sh", "echo started")
+    for password, (code, out) in {"": (1, ""), "secret": (0, "started\n")}.items():
+        ended = subprocess.run(
+            ["sh", "-c", script],
+            env={"GF_SECURITY_ADMIN_PASSWORD": password},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (ended.returncode, ended.stdout) == (code, out)
+
+
+def test_every_container_is_bounded_in_what_it_may_do_and_log(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["logging"]["options"]["max-size"], name
+    assert {name for name, one in services.items() if "cap_add" in one} == {"runs-folder"}
+    assert [name for name in OURS if not services[name]["read_only"]] == []
+    for name in ("redis", "worker"):
+        assert services[name]["deploy"]["resources"]["limits"]["memory"], name
+
+
+def test_workers_see_the_folder_with_the_users_code_and_take_no_file_of_it_for_the_program(
+    services: dict[str, Any],
+) -> None:
+    worker, orchestrator = services["worker"], services["orchestrator"]
+
+    assert worker["volumes"] == ["${WORK_DIR:-.}:/work:ro"]
+    assert worker["volumes"][0] in orchestrator["volumes"]
+    assert worker["working_dir"] == orchestrator["working_dir"] == "/work"
+    assert worker["command"] == ["python", "-P", "-m", "worker"]
+    assert worker["healthcheck"]["test"][:5] == ["CMD", "python", "-P", "-m", "worker"]
+    # Spans of calls are the workers', services of report_to the orchestrator's.
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in passed_on(worker) & passed_on(orchestrator)
+    assert {"WANDB_API_KEY", "MLFLOW_TRACKING_URI", "HF_TOKEN"} <= passed_on(orchestrator)
+
+
+@pytest.mark.parametrize("name", ["REDIS_PASSWORD", "FLOWER_BASIC_AUTH"])
 def test_a_secret_is_required_and_never_has_a_default(name: str) -> None:
     uses = re.findall(rf"\$\{{{name}(..)", COMPOSE.read_text(encoding="utf-8"))
 
@@ -192,6 +232,8 @@ def test_redis_keeps_what_it_is_given(services: dict[str, dict[str, Any]]) -> No
 
     assert settings["--appendonly"] == "yes"
     assert settings["--appendfsync"] == "everysec"
+    # noeviction has no meaning without a bound.
+    assert settings["--maxmemory"] == "${REDIS_MAXMEMORY:-1gb}"
     assert settings["--maxmemory-policy"] == "noeviction"
     assert any(volume.endswith(":/data") for volume in services["redis"]["volumes"])
 
@@ -199,7 +241,8 @@ def test_redis_keeps_what_it_is_given(services: dict[str, dict[str, Any]]) -> No
 def test_no_password_stands_in_a_command(services: dict[str, dict[str, Any]]) -> None:
     """Everyone on the machine can read the commands of its processes."""
     for service in services.values():
-        assert "PASSWORD" not in str([service.get("command"), service.get("entrypoint")])
+        words = strings_in([service.get("command"), service.get("entrypoint")])
+        assert [m[0] for word in words for m in VARIABLE.finditer(word) if "PASS" in m[0]] == []
 
     (config,) = services["redis"]["configs"]
     assert services["redis"]["command"][1] == config["target"]

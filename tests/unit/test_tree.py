@@ -37,6 +37,7 @@ TOP_LEVEL = {
     "Makefile",
     "README.md",
     "constraints.txt",
+    "deploy",
     "docs",
     "docker-compose.yml",
     "orchestrator",
