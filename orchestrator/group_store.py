@@ -9,7 +9,16 @@ from redis import Redis
 from orchestrator.ledger import OpenGroup
 from orchestrator.rollouts import GroupKey
 from shared.errors import RunStopped
-from shared.keys import CLOSED, JOB_TTL_S, LONGEST_LEASE_S, Role, RunKeys, slot_field
+from shared.keys import (
+    ALL_LINES,
+    CLOSED,
+    JOB_TTL_S,
+    LONGEST_LEASE_S,
+    WORD_TTL_MS,
+    Role,
+    RunKeys,
+    slot_field,
+)
 from shared.messages import Completion, GenerateJob, Reward, ScoreJob
 from shared.results import written
 
@@ -22,6 +31,7 @@ class GroupStore:
 
     def __init__(self, redis: Redis, run: str) -> None:
         self._redis = redis
+        self._run = run
         self._keys = RunKeys(run)
         #: Where the stream was read to; None = not yet.
         self._cursor: str | None = None
@@ -105,8 +115,13 @@ class GroupStore:
         pipe.execute()
 
     def stop(self, kind: str, sentence: str) -> None:
-        """Let no more calls of the run begin."""
+        """Let no more calls of the run begin, and wake those that wait to leave: they hear it."""
         self._redis.set(self._keys.stop, json.dumps({"kind": kind, "sentence": sentence}))
+        for line in self._redis.scan_iter(ALL_LINES, count=1000):
+            for mailbox, head in self._redis.hgetall(line).items():
+                if json.loads(head).get("run") == self._run:
+                    self._redis.rpush(mailbox, "wake")
+                    self._redis.pexpire(mailbox, WORD_TTL_MS)
 
     def clear_stop(self) -> None:
         """Forget why the run stopped: a person has resumed it."""

@@ -20,6 +20,9 @@ UNREADABLE = "cgrpo:unreadable"
 #: Pattern of the lease keys of all runs.
 ALL_LEASES = "cgrpo:*:lease:*"
 
+#: Pattern of the lines in which calls wait for the governor, and how long a word to them lives.
+ALL_LINES, WORD_TTL_MS = "cgrpo:governor:*:line", 10_000
+
 #: Holder of the lease of a group whose step is over: nobody begins it, and no call for it leaves.
 CLOSED = "closed"
 

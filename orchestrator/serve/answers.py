@@ -10,6 +10,7 @@ from typing import Any
 
 from orchestrator.serve.errors import Reply, error_reply
 from orchestrator.serve.self_reports import text_alone
+from shared.wire.errors import error_fields
 
 #: Bytes that a whole answer may have.
 LARGEST_ANSWER = 64 * 2**20
@@ -25,11 +26,11 @@ _OF_THE_SITE = ("access-control-", "alt-svc", "proxy-", "set-cookie", "strict-tr
 _OF_THE_BODY = ("content-encoding", "content-type")
 
 
-def passed_on(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The headers of an answer that are meant for the caller."""
+def passed_on(raw: Iterable[tuple[bytes, bytes]], secret: str | None = None) -> dict[str, str]:
+    """The headers of an answer that are meant for the caller; ``secret`` stands in none of them."""
     kept = {}
     for key, value in raw:
-        name, text = key.decode("latin-1"), value.decode("latin-1")
+        name, text = (without(secret, part).decode("latin-1") for part in (key, value))
         lowered = name.lower()
         meant = lowered not in _OF_A_HOP and not lowered.startswith(_OF_THE_SITE)
         if meant and text.isprintable():
@@ -54,13 +55,14 @@ def judged(
         found = None
     fields = found if isinstance(found, dict) else {}
     if 200 <= status < 300 and _has_choices(fields):
-        return Reply(status, headers, text_alone(body) if self_report else body)
+        text = text_alone(body) if self_report else body
+        return Reply(status, headers, without(secret, text))
     kept = {name: text for name, text in headers.items() if name.lower() not in _OF_THE_BODY}
-    error = fields.get("error")
-    if isinstance(error, str):
-        error = {"message": error}
-    if not isinstance(error, dict):
-        error = {"message": _unreadable(status, body), "code": "upstream_error"}
+    error = error_fields(body)
+    if not fields or not error:
+        said = error.get("message")
+        words = _unreadable(status, body) + (f": {said}" if said else "")
+        error = {"message": words, "code": "upstream_error"}
     said = status if 400 <= status < 600 else _code(error)
     reply = error_reply(said, error, kept)
     return reply._replace(body=without(secret, reply.body))
@@ -71,6 +73,30 @@ def without(secret: str | None, said: bytes) -> bytes:
     if not secret or len(secret) < _SHORTEST_SECRET:
         return said
     return said.replace(secret.encode(), b"***")
+
+
+class Redaction:
+    """Takes a secret out of an answer that comes in parts, also where one part ends within it."""
+
+    def __init__(self, secret: str | None) -> None:
+        self._secret = secret or ""
+        self._held = b""
+
+    def add(self, part: bytes) -> bytes:
+        """What can be handed on now; what may be the beginning of the secret is held back."""
+        said = without(self._secret, self._held + part)
+        self._held = b""
+        secret = self._secret.encode() if len(self._secret) >= _SHORTEST_SECRET else b""
+        for length in range(min(len(secret) - 1, len(said)), 0, -1):
+            if said.endswith(secret[:length]):
+                self._held = said[-length:]
+                return said[:-length]
+        return said
+
+    def end(self) -> bytes:
+        """What was held back, and was not the secret."""
+        held, self._held = self._held, b""
+        return held
 
 
 def _has_choices(fields: Mapping[str, Any]) -> bool:

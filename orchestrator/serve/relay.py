@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import httpcore
 
-from orchestrator.serve.answers import LARGEST_ANSWER, judged, passed_on, without
+from orchestrator.serve.answers import LARGEST_ANSWER, Redaction, judged, passed_on
 from orchestrator.serve.errors import Refused, Reply, in_form
 from orchestrator.serve.self_reports import TextEvents
 from orchestrator.serve.upstream import Upstream
@@ -82,7 +82,7 @@ async def relay(call: Call, upstream: Upstream, caller: Caller, timeout_s: float
         ):
             if call.stream and response.status == 200 and _is_event_stream(response.headers):
                 deadline.reschedule(None)
-                await caller.begin(200, passed_on(response.headers))
+                await caller.begin(200, passed_on(response.headers, call.secret))
                 await _relay_parts(response, caller, call)
                 return
             body = await _whole(response)
@@ -90,25 +90,28 @@ async def relay(call: Call, upstream: Upstream, caller: Caller, timeout_s: float
         raise _failed(error, timeout_s) from None
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError) as error:
         raise _failed(error, timeout_s) from None
-    headers = passed_on(response.headers)
+    headers = passed_on(response.headers, call.secret)
     caller.answer(judged(response.status, headers, body, call.secret, call.self_report))
 
 
 async def _relay_parts(response: httpcore.Response, caller: Caller, call: Call) -> None:
     tail = b"\n\n"
     texts = TextEvents() if call.self_report else None
+    redaction = Redaction(call.secret)
     try:
         async for part in response.aiter_stream():
             tail = (tail + part)[-4:]
-            await caller.part(without(call.secret, texts.add(part) if texts else part))
+            await caller.part(redaction.add(texts.add(part) if texts else part))
         if texts:
-            await caller.part(without(call.secret, texts.end()))
+            await caller.part(redaction.add(texts.end()))
+        await caller.part(redaction.end())
     except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
         if not tail.endswith(_ENDS_OF_EVENTS):
             # An event that began cannot be taken back, and nothing after it would be read.
             await caller.ended()
             caller.abort()
             return
+        await caller.part(redaction.end())
         late = isinstance(error, httpcore.TimeoutException)
         failed = {
             "message": f"the model's endpoint broke off its answer ({type(error).__name__})",

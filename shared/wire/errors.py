@@ -1,11 +1,12 @@
 """Errors in OpenRouter's envelope and in those of other servers: which fault it is."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from shared.wire.faults import BLOCK_FAULTS, BLOCK_WAIT_S, RULES
-from shared.wire.untrusted import mapping, name, number, text, words
+from shared.wire.untrusted import mapping, name, number, parsed, text, words
 from shared.wire.verdicts import Billed, Classified
 from shared.wire.waits import reset_hint, until_midnight, wait_hint
 
@@ -53,6 +54,13 @@ _FAULT_OF_STATUS = {
     524: "edge_timeout",
     529: "overloaded",
 }
+
+
+#: Fields that name a shape, or hold the message in it.
+_SHAPES = frozenset({"object", "detail", "message"})
+#: What of a page is not its words.
+_MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+_LARGEST_PAGE, _LONGEST_SAYING = 2**16, 240
 
 
 class _Error(NamedTuple):
@@ -116,6 +124,22 @@ def classify_error(
         replay=rule.replay,
         answer=None,
     )
+
+
+def error_fields(body: bytes) -> dict[str, Any]:
+    """The fields of an error in whatever shape a server gives it, ``message`` among them; of a page
+    or of plain text its words. Empty if the body says nothing.
+    """
+    payload = parsed(body)
+    error = _read(0, payload)
+    if error.message:
+        told = {key: value for key, value in error.fields.items() if key not in _SHAPES}
+        return {**told, "message": error.message}
+    if isinstance(payload, dict | list):
+        return {}
+    said = _MARKUP.sub(" ", body[:_LARGEST_PAGE].decode("utf-8", "replace"))
+    said = " ".join("".join(c if c.isprintable() else " " for c in said).split())
+    return {"message": said[:_LONGEST_SAYING]} if said else {}
 
 
 def _read(status: int, payload: object) -> _Error:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import pytest
 from redis.asyncio import Redis
 
+from orchestrator.embedded import connect
+from orchestrator.group_store import GroupStore
 from shared.messages import Limits
-from tests.governing import FINE, Fleet, blocked, leaves, limits, play, soon, ticket, valkey
+from tests.governing import FINE, RUN, Fleet, blocked, leaves, limits, play, soon, ticket, valkey
 from tests.processes import PATIENCE_S
-from worker.governor import Ticket
+from worker.governor import Stopped, Ticket
 
 
 @pytest.fixture(scope="module")
@@ -290,3 +292,23 @@ def test_what_lies_too_far_ahead_counts_as_the_longest_that_can_have_been_set(ur
         await asyncio.wait({waiting})
 
     play(url, 1, scene)
+
+
+def test_the_stop_of_an_orchestrator_is_heard_in_the_middle_of_a_long_pause(url: str) -> None:
+    """Nothing is in flight, so there is nothing to wait for."""
+
+    async def scene(fleet: Fleet) -> None:
+        await fleet[0].pause("account", "m", 600)
+        waiting = await blocked(fleet[0], ticket(0), limits())
+        other = await blocked(fleet[1], ticket(1, run="another"), limits())
+
+        with connect(url) as redis:
+            await asyncio.to_thread(GroupStore(redis, RUN).stop, "interrupted", "by a person")
+
+        with pytest.raises(Stopped, match="by a person"):
+            await asyncio.wait_for(waiting, 20)
+        assert not other.done()
+        other.cancel()
+        await asyncio.wait({other})
+
+    play(url, 2, scene)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.serve.answers import judged, passed_on
+from orchestrator.serve.answers import Redaction, judged, passed_on
 from tests.serving import COMPLETION
 
 KEY = "sk-or-v1-0123456789abcdef"
@@ -96,3 +96,47 @@ def test_headers_for_the_caller_are_kept_and_those_of_the_hop_are_not() -> None:
 
     kept = {"Retry-After", "X-RateLimit-Reset", "X-Generation-Id", "Server-Timing"}
     assert passed_on(raw).keys() == kept
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"object": "error", "message": "too long", "type": "x", "code": 400}', "too long"),
+        (b'{"detail": "Not authenticated"}', "Not authenticated"),
+        (b'{"detail": [{"loc": ["body"], "msg": "field required"}]}', "field required"),
+        (b'{"error": "model not found"}', "model not found"),
+        (b'{"error": {"message": "slow down"}}', "slow down"),
+        (b"upstream connect error", "answered 400 with what is neither"),
+        (b"upstream connect error", "upstream connect error"),
+        (b"<html><style>p {}</style><h1>Bad</h1>\x1b[31m gateway", "Bad [31m gateway"),
+    ],
+)
+def test_the_words_of_an_error_are_told_in_whatever_shape_they_come(
+    body: bytes, words: str
+) -> None:
+    status, error = error_of(400, body)
+
+    assert status == 400
+    assert words in error["message"]
+    assert not {"object", "detail"} & error.keys()
+
+
+def test_the_servers_key_is_never_handed_on() -> None:
+    headers = passed_on([(b"x-echo", f"Bearer {KEY}".encode()), (b"x-b", b"c")], KEY)
+    assert headers == {"x-echo": "Bearer ***", "x-b": "c"}
+    completion = COMPLETION | {"model": KEY}
+    assert KEY.encode() not in judged(200, {}, json.dumps(completion).encode(), KEY).body
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 24, 25, 26, 1000])
+def test_a_key_that_is_split_over_parts_of_a_stream_is_never_handed_on(size: int) -> None:
+    words = [KEY[:9], KEY[:5] + KEY + KEY, KEY, KEY[:-1], KEY[:12]]
+    said = "\n\n".join(f"data: {word}" for word in words).encode()
+    redaction = Redaction(KEY)
+
+    parts = [redaction.add(said[at : at + size]) for at in range(0, len(said), size)]
+    handed_on = b"".join([*parts, redaction.end()])
+
+    assert handed_on == said.replace(KEY.encode(), b"***")
+    assert Redaction(KEY).add(b"data: nothing of it\n\n") == b"data: nothing of it\n\n"
+    assert Redaction(None).add(b"sk-") == b"sk-"
