@@ -3,9 +3,10 @@
 Held-out prompts never train.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,37 @@ from shared.messages import Reward
 #: and the trained policy with draws that nothing was chosen by.
 Kind = Literal["initial", "plain", "interval", "final"]
 
+#: Characters that are kept of the most frequent answer.
+LONGEST_ANSWER = 200
+
+
+class Answers(NamedTuple):
+    """How alike the completions of different prompts are: a collapse to one answer shows here."""
+
+    completions: int
+    #: Different texts among them, whatever their white space.
+    different: int
+    #: The most frequent one, cut to ``LONGEST_ANSWER``; how many completions and prompts have it.
+    text: str
+    times: int
+    prompts: int
+
+
+def answers(texts: Iterable[Sequence[str]]) -> Answers | None:
+    """Over the completions of each prompt; None without any."""
+    by_prompt = [Counter(" ".join(text.split()) for text in each) for each in texts]
+    counts = sum(by_prompt, Counter[str]())
+    if not counts:
+        return None
+    text, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
+    return Answers(
+        completions=counts.total(),
+        different=len(counts),
+        text=text[:LONGEST_ANSWER],
+        times=count,
+        prompts=sum(text in each for each in by_prompt),
+    )
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -35,6 +67,8 @@ class Evaluation:
     measures: Mapping[str, Mapping[str, float]]
     failed: int
     groups: tuple[Group, ...]
+    #: None where no completion came, and in what an older version kept.
+    answers: Answers | None = None
 
     @property
     def reward(self) -> float | None:
@@ -78,6 +112,10 @@ def evaluate(
         measures=_measures(finished),
         failed=sum(r.reward is None for group in finished for r in group.rollouts),
         groups=finished,
+        answers=answers(
+            [r.completion.text for r in group.rollouts if r.completion is not None]
+            for group in finished
+        ),
     )
 
 

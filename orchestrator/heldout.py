@@ -13,7 +13,7 @@ from orchestrator.dispatch import Dispatcher
 from orchestrator.evaluation import Evaluation, Kind, evaluate
 from orchestrator.inputs import Inputs
 from orchestrator.ledger import Progress
-from orchestrator.paired import Comparison, compare
+from orchestrator.paired import Comparison, Decision, compare, decide
 from orchestrator.preflight import Models
 from orchestrator.rollouts import Weights
 from orchestrator.run_directory import RunDirectory
@@ -112,20 +112,20 @@ class Verdicts(NamedTuple):
     plain: Comparison | None
     #: Reward part or eval metric -> against the initial policy.
     measures: dict[str, Comparison]
+    #: What both together say of the policy; None where nothing was compared with its start.
+    decision: Decision | None
 
 
 def verdicts(baselines: Baselines, final: Evaluation | None) -> Verdicts:
     """The paired comparisons at the end of a run."""
     if final is None:
-        return Verdicts(None, None, {})
+        return Verdicts(None, None, {}, None)
     initial, plain = baselines
     measures = {}
     for name, before in initial.measures.items() if initial else ():
         found = compare(before, final.measures.get(name, {}))
         if found is not None:
             measures[name] = found
-    return Verdicts(
-        compare(initial.rewards, final.rewards) if initial else None,
-        compare(plain.rewards, final.rewards) if plain else None,
-        measures,
-    )
+    start = compare(initial.rewards, final.rewards) if initial else None
+    prompted = compare(plain.rewards, final.rewards) if plain else None
+    return Verdicts(start, prompted, measures, decide(start, prompted, plain is not None))

@@ -16,7 +16,7 @@ CONFIDENCE = 0.95
 #: With fewer, even a gain on every prompt is chance in more than 2.5% of cases: 2^-5 = 3.1%.
 ENOUGH_PROMPTS = 6
 #: Values are much the same within this share of their range.
-MUCH_THE_SAME = 0.1
+MUCH_THE_SAME = 0.02
 #: Sample skewness is too small by about half for few values (measured for exponential ones).
 SKEWNESS_FACTOR = 2.0
 #: Halvings after which the end of an interval is known to 3e-5.
@@ -89,13 +89,16 @@ def _mixed_end(values_P: FloatArray, bound: float, tail: float) -> float:
     """The upper end of the exact interval of the mean of a mixture of few values.
 
     The 1 - ``tail`` quantile of the mean under Dirichlet(1, ..., 1) weights of the values and of
-    one more, which stands for all that was not seen: the largest size that was, or ``bound`` where
-    fewer than ``ENOUGH_PROMPTS`` values are not 0 (Gaffke 2005; Learned-Miller & Thomas 2019). For
+    one more, which stands for all that was not seen: the largest value or, where that is more, the
+    mean size of a value weighted by size; ``bound`` if fewer than ``ENOUGH_PROMPTS`` are not 0
+    (Gaffke 2005; Learned-Miller & Thomas 2019). For
     values of 0 and 1 it is Clopper and Pearson's end; for wins, ties and losses it is beyond 0 just
     where the exact sign test is.
     """
     sizes_P = np.abs(values_P)
-    unseen = float(sizes_P.max()) if np.count_nonzero(sizes_P) >= ENOUGH_PROMPTS else bound
+    unseen = bound
+    if np.count_nonzero(sizes_P) >= ENOUGH_PROMPTS:
+        unseen = max(float(values_P.max()), float(sizes_P @ sizes_P / sizes_P.sum()))
     grain = GRAIN * max(float(sizes_P.max()), unseen)
     rounded_P = np.round(np.append(values_P, unseen) / grain) * grain
     values_V, counts_V = np.unique(rounded_P, return_counts=True)

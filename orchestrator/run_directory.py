@@ -17,7 +17,7 @@ from pydantic_core import to_json
 
 from orchestrator import strict_json
 from orchestrator.data_sources import short_name
-from orchestrator.evaluation import Evaluation, Kind
+from orchestrator.evaluation import Answers, Evaluation, Kind
 from orchestrator.inputs import Inputs
 from orchestrator.rollouts import FloatArray, Params
 from orchestrator.run_names import LATEST, file_mode, find_run, link_to
@@ -212,6 +212,7 @@ class RunDirectory:
     def keep_evaluation(self, evaluation: Evaluation) -> None:
         """Keep a held-out evaluation without its rollouts."""
         fields = {key: value for key, value in vars(evaluation).items() if key != "groups"}
+        fields["answers"] = evaluation.answers and evaluation.answers._asdict()
         file = self._evaluation_file(evaluation.kind, evaluation.step)
         file.parent.mkdir(exist_ok=True)
         self.write_json(str(file.relative_to(self.path)), fields)
@@ -220,12 +221,16 @@ class RunDirectory:
         """A held-out evaluation; None if there is none that can be read."""
         try:
             kept = strict_json.own(self._evaluation_file(kind, step).read_bytes())
-            found = Evaluation(**kept, groups=())
+            answers = kept.pop("answers", None)
+            found = Evaluation(**kept, groups=(), answers=answers and Answers(**answers))
             means = [
                 *found.rewards.values(),
                 *(m for by in found.measures.values() for m in by.values()),
             ]
-            counts = (found.step, found.policy_version, found.failed)
+            counts = [found.step, found.policy_version, found.failed]
+            if found.answers is not None:
+                completions, different, text, times, prompts = found.answers
+                counts += [completions, different, len(text), times, prompts]
             sound = all(type(n) is int for n in counts) and all(0.0 <= m <= 1.0 for m in means)
         except (OSError, ValueError, TypeError, AttributeError):
             return None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from orchestrator.config import RunConfig
 from orchestrator.run_directory import RunDirectory
 from orchestrator.run_names import run_folders, started_at
-from orchestrator.run_result import result_of
+from orchestrator.run_result import decision_of, result_of
 from orchestrator.run_state import RunState, state_of
 from orchestrator.wording import short
 from shared.errors import ConceptGrpoError
@@ -76,7 +76,8 @@ def _read(directory: RunDirectory) -> Overview:
     else:
         done, heldout = result["steps"], result.get("heldout") or {}
         start, end = heldout.get("before"), heldout.get("after")
-        verdict, cost = heldout.get("verdict"), result["cost"]["total_usd"]
+        decision, cost = decision_of(result, config), result["cost"]["total_usd"]
+        verdict = decision and decision.word
     planned = standing.steps or (config.max_steps if config.num_epochs is None else None)
     return Overview(
         directory.name, str(directory.path), standing.state, _why(standing.reason, result),

@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from orchestrator.config import RunConfig
+from orchestrator.paired import Comparison, Decision, decide
 from orchestrator.run_directory import RunDirectory
 from shared.errors import UsageError
 
@@ -27,7 +29,6 @@ class _Compared(_Part):
     high: float
     wins: int
     losses: int
-    verdict: str
 
 
 class _Roles(_Part):
@@ -74,6 +75,7 @@ class _Result(_Part):
     eval_metrics: dict[str, _Compared | None] = {}
     alarms: list[_Alarm] = []
     replay_of: str | None = None
+    verdict: str | None = None
 
 
 def result_of(directory: RunDirectory) -> Mapping[str, Any] | None:
@@ -93,3 +95,9 @@ def result_of(directory: RunDirectory) -> Mapping[str, Any] | None:
             f"{directory.path / NAME} is not what a run wrote: {place}: {first['msg']}"
         ) from None
     return found
+
+
+def decision_of(result: Mapping[str, Any], config: RunConfig) -> Decision | None:
+    """The verdict on the trained policy, from its comparisons: older results name none."""
+    start, plain = (Comparison.read(result.get(key)) for key in ("heldout", "heldout_vs_plain"))
+    return decide(start, plain, has_plain=bool(config.model))

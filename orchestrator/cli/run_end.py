@@ -32,7 +32,7 @@ def say_done(session: "Session", found: Mapping[str, Any], as_json: bool) -> Non
         return
     if written:
         click.echo(f"  report   {shown_path(directory.path)}/report.html")
-    for line in next_lines(session.inputs, shown_path(directory.path)):
+    for line in next_lines(session.inputs, found, shown_path(directory.path)):
         click.echo(line)
 
 

@@ -1,6 +1,6 @@
 """What an evaluation has found: paired gains with intervals, what is missing, the gate."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,8 +8,9 @@ import numpy as np
 from orchestrator.comparison.by_reward import Plan
 from orchestrator.comparison.folder import Folder
 from orchestrator.data import same_text
+from orchestrator.evaluation import answers
 from orchestrator.intervals import ENOUGH_PROMPTS
-from orchestrator.paired import Comparison, compare
+from orchestrator.paired import Comparison, compare, told, worst
 from shared.messages import Reward
 
 #: Prompt text -> mean over its scored completions.
@@ -29,11 +30,11 @@ def result(found: Plan) -> dict[str, Any]:
     """The evaluation as JSON values, from what is kept in its folder."""
     rewards = {name: _rewards(found, name) for name in found.arms}
     values = {name: _by_prompt(each, lambda r: r.value) for name, each in rewards.items()}
-    against = {
-        name: _compared(compare(values[name], values["trained"]))
-        for name in found.arms
-        if name != "trained"
+    compared = {
+        name: compare(values[name], values["trained"]) for name in found.arms if name != "trained"
     }
+    verdict = worst(compared.values())
+    against = {name: _told(each, verdict) for name, each in compared.items()}
     texts = {same_text(example.text) for example in found.examples}
     missing = texts - (values[found.baseline].keys() & values["trained"].keys())
     samples = found.options.samples
@@ -43,9 +44,15 @@ def result(found: Plan) -> dict[str, Any]:
         "samples": samples,
         "trained": found.options.how,
         "rewards": {name: _mean(each) for name, each in values.items()},
+        "verdict": verdict,
         "baseline": found.baseline,
         "gain": against[found.baseline],
         "against": against,
+        "answers": {
+            name: given._asdict()
+            for name in found.arms
+            if (given := answers(_texts(found, name))) is not None
+        },
         "measures": _measures(rewards[found.baseline], rewards["trained"]),
         "missing": {
             "pairs": len(missing),
@@ -90,6 +97,17 @@ def _rewards(found: Plan, name: str) -> dict[str, list[Reward]]:
     return rewards
 
 
+def _texts(found: Plan, name: str) -> Iterator[list[str]]:
+    """The completions that an arm has, prompt by prompt."""
+    by_text = dict[str, list[str]]()
+    for example in found.examples:
+        group = found.arms[name].group_id(example)
+        kept = (found.folder.answer(group, slot) for slot in range(found.options.samples))
+        texts = [answer.completion.text for answer in kept if answer.completion is not None]
+        by_text.setdefault(same_text(example.text), []).extend(texts)
+    yield from by_text.values()
+
+
 def _kept(folder: Folder, group: str, samples: int) -> Iterable[Reward]:
     answers = (folder.answer(group, slot) for slot in range(samples))
     return (answer.reward for answer in answers if answer.reward is not None)
@@ -109,7 +127,7 @@ def _measures(
     """Reward part or eval metric -> its own gain."""
     names = dict.fromkeys(p for each in after.values() for reward in each for p in reward.parts)
     return {
-        name: _compared(
+        name: _told(
             compare(
                 _by_prompt(before, lambda r, name=name: r.parts[name]),
                 _by_prompt(after, lambda r, name=name: r.parts[name]),
@@ -123,8 +141,8 @@ def _mean(values: ByPrompt) -> float | None:
     return float(np.mean(list(values.values()))) if values else None
 
 
-def _compared(comparison: Comparison | None) -> dict[str, Any] | None:
+def _told(comparison: Comparison | None, verdict: str | None = None) -> dict[str, Any] | None:
     if comparison is None:
         return None
     ties = comparison.prompts - comparison.wins - comparison.losses
-    return {**comparison._asdict(), "ties": ties, "verdict": comparison.verdict}
+    return {**(told(comparison, verdict or comparison.verdict) or {}), "ties": ties}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from orchestrator.paired import Comparison
 from orchestrator.report.explain import decided, instrument_lines, words
 
 #: Choices of a kind that the card names at either end.
@@ -60,12 +61,16 @@ def _help(found: Mapping[str, Any]) -> Iterator[str]:
     if not known:
         yield "Not known: the run has not ended, or had no held-out prompts."
         return
-    yield "| | before | after | change (95% CI) | verdict |"
+    if found["verdict"]:
+        yield f"**{found['verdict']}**, the worst of the comparisons of the reward."
+        yield ""
+    yield "| | before | after | change (95% CI) | alone it shows |"
     yield "|---|--:|--:|--:|---|"
     for title, row in known:
+        compared = Comparison.read(row)
         yield (
             f"| {title} | {row['before']:.3f} | {row['after']:.3f} | {row['gain']:+.3f}"
-            f" [{row['low']:+.3f}, {row['high']:+.3f}] | {row['verdict']} |"
+            f" [{row['low']:+.3f}, {row['high']:+.3f}] | {compared and compared.shows} |"
         )
 
 

@@ -7,10 +7,12 @@ from orchestrator.comparison.by_judge import Duel
 from orchestrator.comparison.by_reward import Plan
 from orchestrator.comparison.cost import Remaining
 from orchestrator.intervals import ENOUGH_PROMPTS
+from orchestrator.paired import VERDICTS
 from orchestrator.preflight import Models
+from orchestrator.report.answers import answers_line
 from orchestrator.report.header import digits, model_lines
 from orchestrator.report.summary import spent_lines
-from orchestrator.wording import places
+from orchestrator.wording import listed, places
 
 #: Lines of a data file that a warning names.
 NAMED = 5
@@ -53,6 +55,7 @@ def eval_lines(found: Mapping[str, Any], place: str) -> Iterator[str]:
     first, gains = found["baseline"], found["against"]
     for name in (first, *(name for name in gains if name != first)):
         yield _gain_line(found["names"][name], gains[name])
+    yield f"  verdict  {_verdict(found)}"
     if "plain" not in gains:
         yield "  plain    does not apply: the template engine has nothing to say without concepts"
     for name, gain in found["measures"].items():
@@ -64,6 +67,9 @@ def eval_lines(found: Mapping[str, Any], place: str) -> Iterator[str]:
     gain = gains[first]
     if gain is None or gain["prompts"] < ENOUGH_PROMPTS:
         yield f"  {ENOUGH_PROMPTS} prompts are the fewest that can show anything"
+    names = {"trained": "trained: "} | {name: f"{found['names'][name]}: " for name in gains}
+    if alike := answers_line(found["answers"], names):
+        yield f"  answers  {alike}"
     missing = {n: count for n, count in found["missing"]["completions"].items() if count}
     if missing:
         each = ", ".join(f"{found['names'][name]} {count}" for name, count in missing.items())
@@ -123,8 +129,21 @@ def _gain_line(name: str, gain: Mapping[str, Any] | None) -> str:
     return (
         f"  {name:<9} {gain['before']:.3f}   trained {gain['after']:.3f}   gain {gain['gain']:+.3f}"
         f"  95% CI [{gain['low']:+.3f}, {gain['high']:+.3f}]   wins {gain['wins']}"
-        f" ties {gain['ties']} losses {gain['losses']}   {gain['verdict']}"
+        f" ties {gain['ties']} losses {gain['losses']}   {gain['shows']}"
     )
+
+
+def _verdict(found: Mapping[str, Any]) -> str:
+    """The word, and the comparisons that decide it where they do not all agree."""
+    word, gains = found["verdict"], found["against"]
+    deciding = [
+        found["names"][name]
+        for name, gain in gains.items()
+        if (gain["shows"] if gain else VERDICTS["NO EVIDENCE"]) == VERDICTS[word]
+    ]
+    if len(deciding) == len(gains):
+        return str(word)
+    return f"{word}, against {listed(deciding)}: it is the worst of the comparisons"
 
 
 def _data_lines(found: Mapping[str, Any]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from orchestrator.effects import Effect, Effects
 from orchestrator.inputs import Inputs
 from orchestrator.rollouts import Group, Params
 from orchestrator.run_directory import RunDirectory
-from orchestrator.run_result import result_of
+from orchestrator.run_result import decision_of, result_of
 from orchestrator.space import Space
 from orchestrator.stored_run import StoredRun, stored_batches
 from shared.errors import UsageError
@@ -32,6 +32,7 @@ def explanation(stored: StoredRun) -> dict[str, Any]:
         "model": config.model or "template engine",
         "judges": list(config.judge_models),
         "rewards": {term.name: term.weight for term in stored.inputs.rewards},
+        "verdict": (decision := decision_of(ended, config)) and decision.word,
         "heldout": ended.get("heldout"),
         "heldout_vs_plain": ended.get("heldout_vs_plain"),
         "eval_metrics": ended.get("eval_metrics", {}),

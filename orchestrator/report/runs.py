@@ -104,7 +104,7 @@ def _result_cells(run: Overview, result: Mapping[str, Any] | None) -> tuple[str,
     if result is None:
         return _number(run.heldout_start), _number(run.heldout_end), "no result", ""
     change = f"{result['gain']:+.3f} [{result['low']:+.3f}, {result['high']:+.3f}]"
-    return _number(result["before"]), _number(result["after"]), change, str(result["verdict"])
+    return _number(result["before"]), _number(result["after"]), change, run.verdict or ""
 
 
 def _against(comparison: Comparison | None) -> str:

@@ -9,10 +9,12 @@ from orchestrator.budget import Spending
 from orchestrator.heldout import verdicts
 from orchestrator.inputs import Inputs
 from orchestrator.intervals import ENOUGH_PROMPTS
-from orchestrator.paired import Comparison
+from orchestrator.paired import Comparison, told
+from orchestrator.report.answers import ANSWERS_OF, answers_line
 from orchestrator.report.explain import instrument_lines
 from orchestrator.rollouts import Weights
 from orchestrator.run import Outcome
+from orchestrator.run_result import decision_of
 from orchestrator.wording import places
 
 #: Learnt concepts and templates that the closing words name.
@@ -50,32 +52,39 @@ def moves(inputs: Inputs, weights: Weights) -> list[Move]:
 def summary(inputs: Inputs, outcome: Outcome, spent: Spending, seconds: float) -> dict[str, Any]:
     """The outcome as JSON values."""
     found = verdicts(outcome.baselines, outcome.final)
+    verdict = found.decision.word if found.decision else None
     return {
         "steps": outcome.steps,
         "stopped": outcome.stopped and outcome.stopped._asdict(),
         "seconds": round(seconds, 3),
         "policy_version": outcome.weights.version,
         "cost": spent._asdict() | {"total_usd": spent.total_usd},
-        "heldout": _compared(found.initial),
-        "heldout_vs_plain": _compared(found.plain),
+        "verdict": verdict,
+        "heldout": told(found.initial, verdict),
+        "heldout_vs_plain": told(found.plain, verdict),
+        "answers": {
+            kind: evaluation.answers._asdict()
+            for kind, evaluation in (
+                ("initial", outcome.baselines.initial),
+                ("plain", outcome.baselines.plain),
+                ("final", outcome.final),
+            )
+            if evaluation and evaluation.answers
+        },
         "parts": {
             term.name: _ends(found.measures[term.name])
             for term in inputs.rewards
             if term.name in found.measures
         },
         "eval_metrics": {
-            term.name: _compared(found.measures[term.name])
+            term.name: told(measure, measure.verdict)
             for term in inputs.eval_metrics
-            if term.name in found.measures
+            if (measure := found.measures.get(term.name))
         },
         "alarms": [alarm._asdict() for alarm in outcome.alarms],
         "learnt": [move._asdict() for move in moves(inputs, outcome.weights)],
         "unmatched": [example.source for example in inputs.unmatched],
     }
-
-
-def _compared(comparison: Comparison | None) -> dict[str, Any] | None:
-    return comparison and {**comparison._asdict(), "verdict": comparison.verdict}
 
 
 def _ends(comparison: Comparison) -> dict[str, float]:
@@ -102,8 +111,14 @@ def lines(inputs: Inputs, found: Mapping[str, Any], run: str) -> Iterator[str]:
     yield f"  policy   {run}/policy.json      metrics  {run}/metrics.jsonl"
 
 
-def next_lines(inputs: Inputs, run: str) -> Iterator[str]:
-    """What to type next."""
+def next_lines(inputs: Inputs, found: Mapping[str, Any], run: str) -> Iterator[str]:
+    """What to type next; nothing that would use a policy that has done worse."""
+    decision = decision_of(found, inputs.config)
+    if decision and decision.word == "WORSE":
+        yield f"  next     orchestrator explain {run}"
+        better = "plain prompt" if decision.by_plain else "policy before training"
+        yield f"           the {better} did better: do not use this policy as it is"
+        return
     shortest = min((example.text for example in inputs.train), key=len)
     if len(shortest) <= LONGEST_COMMAND:
         yield f"  next     orchestrator generate {run} {shlex.quote(shortest)} --greedy"
@@ -126,19 +141,37 @@ def _heldout_lines(inputs: Inputs, found: Mapping[str, Any]) -> Iterator[str]:
         yield "  no held-out prompts: nothing says whether the policy improved; give --heldout FILE"
         return
     yield "                       start    end      change (95% CI)"
-    better = f"better on {heldout['wins']} of {heldout['prompts']} prompts"
-    if heldout["prompts"] < ENOUGH_PROMPTS:
-        better += f"; {ENOUGH_PROMPTS} are the fewest that can show anything"
-    yield f"{_change('  held-out reward', heldout)}   {heldout['verdict']}, {better}"
+    yield f"{_change('  held-out reward', heldout)}   {_decided(inputs, found)}"
     yield from _part_lines(inputs, found["parts"])
     for name, metric in found["eval_metrics"].items():
         title = f"  {name.rpartition(':')[2]} (eval)"
-        yield f"{_change(title, metric)}   {metric['verdict']}, not in the reward"
+        yield f"{_change(title, metric)}   {_shows(metric)}, not in the reward"
     plain = found["heldout_vs_plain"]
     if plain:
-        yield f"{_change('  against no concepts', plain)}   {plain['verdict']}"
+        yield f"{_change('  against no concepts', plain)}   {_shows(plain)}"
     elif not inputs.config.model:
         yield "    without concepts   does not apply: the template engine has nothing to say then"
+    else:
+        yield "    without concepts   not compared: fewer than 2 prompts have a reward from both"
+    if alike := answers_line(found.get("answers", {}), ANSWERS_OF):
+        yield f"  answers  {alike}"
+
+
+def _decided(inputs: Inputs, found: Mapping[str, Any]) -> str:
+    """The verdict, and what it rests on."""
+    decision, start = decision_of(found, inputs.config), found["heldout"]
+    score = f"better on {start['wins']} of {start['prompts']} prompts"
+    if start["prompts"] < ENOUGH_PROMPTS:
+        score += f"; {ENOUGH_PROMPTS} are the fewest that can show anything"
+    if decision is None or not decision.by_plain:
+        return f"{decision.word if decision else 'NO EVIDENCE'}, {score}"
+    than = "than" if decision.word == "WORSE" else "that it is better than"
+    return f"{decision.word} {than} the plain prompt; against its start {score}"
+
+
+def _shows(found: Mapping[str, Any]) -> str:
+    compared = Comparison.read(found)
+    return compared.shows if compared else ""
 
 
 def _change(title: str, of: Mapping[str, Any]) -> str:

@@ -108,6 +108,8 @@ LAWS = (
         s.random(n) < 0.6, 0.0, s.normal(0, 0.05, n)), 0.0),
     Law("90% ties, else normal", lambda s, n: np.where(
         s.random(n) < 0.9, 0.0, s.normal(0, 0.05, n)), 0.0),
+    Law("4% jumps by 0.6, else nearly none", lambda s, n: np.where(
+        s.random(n) < 0.04, s.choice([-0.6, 0.6], n), s.normal(0, 0.002, n)), 0.0),
     Law("heavy tails (t, 2), no gain", around(0.0, 0.03, lambda s, n: s.standard_t(2, n)), 0.0),
     Law("heavy tails (t, 3), gain 0.05", around(0.05, 0.05, lambda s, n: s.standard_t(3, n))),
     Law("skewed (exponential), no gain", around(0.05, 0.05, lambda s, n: -s.exponential(1, n))),

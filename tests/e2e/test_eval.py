@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.comparison.by_reward import Options, plan
 from orchestrator.data import BUILTIN_TRAIN
+from orchestrator.paired import Comparison, worst
 from orchestrator.run_directory import RunDirectory
 from shared.messages import SlotPrompt
 from tests.comparing import TEXTS, Bench, copied_run
@@ -40,6 +41,9 @@ def test_every_completion_is_paid_for_once_and_the_cost_is_the_bill(at: Bench) -
     gain = found["gain"]
     assert gain["wins"] + gain["ties"] + gain["losses"] == len(TEXTS)
     assert gain["low"] <= gain["gain"] <= gain["high"]
+    assert found["verdict"] == gain["verdict"] == found["against"]["plain"]["verdict"]
+    assert found["verdict"] == worst(Comparison.read(each) for each in found["against"].values())
+    assert {each["completions"] for each in found["answers"].values()} == {len(TEXTS) * 2}
     assert found["missing"] == {"pairs": 0, "completions": dict.fromkeys(ARMS, 0)}
 
     # More samples and another baseline ask only for what is new; the same command for nothing.

@@ -76,7 +76,7 @@ def test_explain_says_of_every_choice_what_it_is_worth_and_from_how_many_rollout
             assert low <= value <= high
             assert set(choice["parts"]) == {"length", "vocabulary", "structure", "quality"}
         assert domain["deployed"]["concepts"] == deployed["greedy"]["concepts"]
-    assert found["heldout"]["verdict"] == "IMPROVED"
+    assert found["verdict"] == found["heldout"]["verdict"] == "IMPROVED"
 
 
 def test_explain_as_a_table_and_as_a_card(workplace: Path, ended: Path) -> None:
@@ -91,7 +91,8 @@ def test_explain_as_a_table_and_as_a_card(workplace: Path, ended: Path) -> None:
     assert card.out.startswith(f"# Policy card: {RUN}\n")
     for words in (
         "## Does it help?",
-        "| IMPROVED |",
+        "**IMPROVED**",
+        "| better |",
         "Deployed:",
         "## How far to trust the reward",
     ):

@@ -82,6 +82,17 @@ def test_wins_and_losses_are_told_apart_just_where_the_sign_test_does(
     assert (mean_interval(values).low > 0) == (by_chance <= 0.025)
 
 
+def test_gains_on_every_prompt_are_no_chance_where_most_are_alike() -> None:
+    assert mean_interval(np.array([0.25] * 5 + [0.5, 0.5, 0.75])).low > 0.05
+    assert mean_interval(np.array([0.5, 0.9, 0.68, 0.49, 0.25, 0.46, 0.46])).low > 0.3
+
+
+def test_two_large_gains_among_many_that_are_none_are_no_evidence() -> None:
+    small = np.random.default_rng(0).normal(0, 0.001, 98)
+
+    assert compared(np.append(small, [1.0, 1.0])).verdict == "NO EVIDENCE"
+
+
 def test_a_loss_among_gains_that_are_much_the_same_is_not_told_as_a_spread() -> None:
     found = mean_interval(np.array([-1.0] + [0.02] * 15 + [0.021] * 15))
 

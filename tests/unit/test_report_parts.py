@@ -98,6 +98,23 @@ def test_a_verdict_says_no_more_than_its_interval() -> None:
     assert (few.word, "6 prompts are the fewest" in few.sentence) == ("NO EVIDENCE", True)
 
 
+def test_a_report_opens_with_the_worse_of_both_comparisons() -> None:
+    ended = {"steps": 3}
+    up, level, down = compared(0.1, 0.2), compared(-0.1, 0.2), compared(-0.2, -0.1)
+
+    found = verdict(up, None, ended, None, down, has_plain=True)
+    assert found.word == "WORSE"
+    assert found.sentence.startswith("The trained policy is worse than the plain prompt")
+    assert "rose from 0.500 to 0.650" in found.sentence
+    found = verdict(up, None, ended, None, level, has_plain=True)
+    assert found.word == "NO EVIDENCE"
+    assert found.sentence.startswith("The trained policy is not shown to be better than")
+    found = verdict(up, None, ended, None, up, has_plain=True)
+    assert (found.word, "is better than the plain" in found.sentence) == ("IMPROVED", True)
+    found = verdict(up, None, ended, None, None, has_plain=True)
+    assert (found.word, "could not be compared" in found.sentence) == ("NO EVIDENCE", True)
+
+
 def test_a_run_that_has_not_ended_is_not_judged() -> None:
     level = Level(4, 0.0, 0.1, 0.05, 0.15, 20)
     found = verdict(compared(0.1, 0.2), level, None, "the budget is used up")

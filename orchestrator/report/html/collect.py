@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from orchestrator.config import RunConfig
+from orchestrator.evaluation import Evaluation
 from orchestrator.inputs import prepare
 from orchestrator.paired import Comparison, compare
+from orchestrator.report.answers import ANSWERS_OF, answers_line
 from orchestrator.report.explain import explanation, instrument_lines
 from orchestrator.report.html import measured, reproduction
 from orchestrator.report.html.facts import Facts, Moved, Role
@@ -56,7 +58,9 @@ def collect(directory: RunDirectory, stopped: str | None = None) -> Facts:
     steps = rows[-1]["step"] if rows else 0
     seconds = _seconds(directory, ended)
     why = _why(ended, stopped)
-    said = verdict(heldout, gains[-1] if gains else None, ended, why)
+    plain = _against(found.plain, final)
+    newest = gains[-1] if gains else None
+    said = verdict(heldout, newest, ended, why, plain, has_plain=bool(config.model))
     return Facts(
         run=directory.name,
         model=line(config.model or "template engine"),
@@ -68,7 +72,7 @@ def collect(directory: RunDirectory, stopped: str | None = None) -> Facts:
         seconds=seconds,
         stopped=why,
         heldout=heldout,
-        against_plain=_against(found.plain, final),
+        against_plain=plain,
         so_far=None if final else _against(found.initial, found.newest),
         measures=tuple(measured.measures(inputs, found)),
         evaluations=tuple(measured.level(e, spent) for e in found.policy),
@@ -90,6 +94,7 @@ def collect(directory: RunDirectory, stopped: str | None = None) -> Facts:
         reproduction=reproduction.reproduction(directory, config),
         identity=identity(config, reproduction.kept_inputs(directory)),
         notes=learnt.notes,
+        answers=_answers(found.initial, final),
     )
 
 
@@ -123,6 +128,11 @@ def _why(ended: Mapping[str, Any] | None, stopped: str | None) -> str | None:
 
 def _against(before: Any, after: Any) -> Comparison | None:
     return compare(before.rewards, after.rewards) if before and after else None
+
+
+def _answers(initial: Evaluation | None, final: Evaluation | None) -> str:
+    kept = {"initial": initial and initial.answers, "final": final and final.answers}
+    return answers_line({k: each._asdict() for k, each in kept.items() if each}, ANSWERS_OF)
 
 
 def _shares(config: RunConfig) -> dict[str, float]:

@@ -204,3 +204,5 @@ class Facts:
     identity: Identity
     #: What could not be read, in sentences.
     notes: tuple[str, ...]
+    #: The most frequent answers of the evaluations, where they tell something.
+    answers: str = ""

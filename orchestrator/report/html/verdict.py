@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.intervals import ENOUGH_PROMPTS
-from orchestrator.paired import Comparison
+from orchestrator.paired import Comparison, decide
 from orchestrator.report.html.facts import Level, Rollouts, Verdict
 
 
@@ -13,14 +13,21 @@ def verdict(
     so_far: Level | None,
     ended: Mapping[str, Any] | None,
     stopped: str | None,
+    plain: Comparison | None = None,
+    has_plain: bool = False,
 ) -> Verdict:
     """What can be said, and no more.
 
-    ``found`` is the trained policy against the initial one; ``so_far`` the newest evaluation on the
+    ``found`` is the trained policy against the initial one, ``plain`` against the plain prompt, if
+    the run ``has_plain``; ``so_far`` the newest evaluation on the
     way, for a run that has not ended; ``ended`` is ``run.json``.
     """
-    if found is not None and ended is not None:
-        return Verdict(found.verdict, _compared(found), "")
+    decision = decide(found, plain, has_plain)
+    if found is not None and decision is not None and ended is not None:
+        sentences = [_compared(found)]
+        if has_plain:
+            sentences.insert(0 if decision.by_plain else 1, _against_plain(plain))
+        return Verdict(decision.word, " ".join(sentences), "")
     if ended is None:
         why = f" ({stopped})" if stopped else ""
         return Verdict("UNFINISHED", f"The run has not ended{why}. {_so_far(so_far)}", "")
@@ -50,6 +57,22 @@ def _compared(found: Comparison) -> str:
         else "the interval spans 0, so the change may be chance"
     )
     return f"The held-out reward went from {change}, {score}; {why}."
+
+
+def _against_plain(found: Comparison | None) -> str:
+    if found is None:
+        return "It could not be compared with the plain prompt without concepts."
+    than = {
+        "better": "better than",
+        "worse": "worse than",
+        "no evidence": "not shown to be better than",
+    }[found.shows]
+    return (
+        f"The trained policy is {than} the plain prompt without concepts: {found.before:.3f} to"
+        f" {found.after:.3f}: {found.gain:+.3f}, 95% interval {found.low:+.3f} to"
+        f" {found.high:+.3f}, better on {found.wins} and worse on {found.losses} of"
+        f" {found.prompts} prompts."
+    )
 
 
 def _so_far(level: Level | None) -> str:
