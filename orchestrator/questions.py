@@ -5,6 +5,7 @@ short answer costs, and is booked.
 """
 
 import time
+import uuid
 from typing import NamedTuple
 
 from pyreqwest.exceptions import PyreqwestError
@@ -145,7 +146,8 @@ def _asked(
     body = chat_body(
         messages,
         sampling,
-        rollout=TRACE,
+        # Each question is its own, so that no books show one body as billed twice.
+        rollout=f"{TRACE}/{uuid.uuid4()}",
         run=TRACE,
         seed=1,
         schema=schema,
