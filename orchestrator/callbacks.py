@@ -84,7 +84,7 @@ class Callbacks:
                 raise RunFailed(
                     f"the callback {type(callback).__name__}.{hook} raised"
                     f" {type(error).__name__}: {error} ({at.filename}:{at.lineno});"
-                    " mend it or leave it away, then resume the run"
+                    " fix it or omit it, then resume the run"
                 ) from error
 
 

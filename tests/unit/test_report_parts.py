@@ -1,6 +1,7 @@
 """The parts of a report: charts, verdicts, settings."""
 
 import json
+import re
 import shlex
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -13,7 +14,7 @@ from orchestrator.config import Columns, RunConfig
 from orchestrator.paired import Comparison
 from orchestrator.report.html.charts.cells import course, interval, reach
 from orchestrator.report.html.charts.histogram import histogram
-from orchestrator.report.html.charts.lines import Axes, Interval, Line, line_chart
+from orchestrator.report.html.charts.lines import WIDTH, Axes, Interval, Line, line_chart
 from orchestrator.report.html.charts.scales import dollars, number, outward, percent, seconds, ticks
 from orchestrator.report.html.facts import Level
 from orchestrator.report.html.reproduction import changed, reproduction
@@ -173,3 +174,22 @@ def test_the_command_of_a_report_makes_the_same_settings(tmp_path: Path) -> None
         for key, value in expected.pop(table).items():
             expected[f"{table}.{key}"] = value
     assert values == expected
+
+
+def test_an_axis_of_steps_tells_each_step_once() -> None:
+    axes = Axes("Latency", "step", "seconds", x_format=lambda value: f"{value:,.0f}", begin=0.0)
+    said = str(line_chart(axes, [Line("p50", ((1.0, 3.0), (2.0, 4.0)), 1)]))
+
+    below = re.findall(r'<text class="tick" x="[\d.]+" y="244[^"]*" text-anchor="\w+">(\d+)<', said)
+    assert below == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("at", [0.0011, 0.01, 0.9])
+def test_the_name_of_a_quantile_lies_within_the_chart(at: float) -> None:
+    bins = [(0.001, 0.01, 5), (0.01, 0.1, 3), (0.1, 1.0, 1)]
+    said = str(histogram("Latency", bins, (("p50 1.2 ms", at), ("p95 900 ms", 0.95)), str))
+
+    for x, anchor in re.findall(r'<text class="tick strong" x="([\d.]+)"[^>]*anchor="(\w+)"', said):
+        width = 7 * len("p50 1.2 ms")
+        low = float(x) - (width if anchor == "end" else 0)
+        assert 0 <= low <= low + width <= WIDTH

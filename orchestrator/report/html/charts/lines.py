@@ -101,6 +101,9 @@ def _grid(axes: Axes, x: Scale, y: Scale) -> Iterator[Markup]:
             LEFT - 7, y(value) + 4, axes.y_format(value)
         )
     marks = ticks(x.low, x.high)
+    if axes.x_format(0.5) == axes.x_format(0.0):
+        # An axis of whole numbers has no mark between them, which would be told as one of them.
+        marks = [mark for mark in marks if mark == round(mark)]
     for value in marks:
         last = value == marks[-1] and x(value) > WIDTH - 3 * RIGHT
         yield Markup('<text class="tick" x="{}" y="{}" text-anchor="{}">{}</text>').format(
