@@ -87,6 +87,8 @@ def bench(
     monkeypatch.chdir(folder)
     monkeypatch.setenv("OPENROUTER_BASE_URL", standin.base_url)
     monkeypatch.setenv("OPENROUTER_API_KEY", DEFAULT_KEY)
+    # What a person of this machine has approved is neither read nor changed.
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder.with_name(f"{folder.name}-state")))
     standin.control("reset", {})
     standin.control("settings", CALM)
     yield Bench(folder, standin, f"{server}/2", capsys)

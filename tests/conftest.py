@@ -100,4 +100,5 @@ def command(
     monkeypatch.chdir(workplace)
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("XDG_STATE_HOME", str(workplace.with_name(f"{workplace.name}-state")))
     return Command(monkeypatch, capsys)
