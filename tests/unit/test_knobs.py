@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.algorithm import Algorithm, Clipped, Natural
 from orchestrator.config import RunConfig
+from orchestrator.inputs import prepare
 from tests.simulated import World, simulate
 from tests.unit.test_effects import WORTH
 
@@ -117,3 +118,81 @@ def test_every_knob_of_a_solver_is_turned_or_refused() -> None:
 def test_a_knob_of_a_run_that_would_change_nothing_is_refused(settings: Settings, why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         RunConfig.model_validate(settings)
+
+
+#: Knobs of a run that change what it plans, and what they are beside.
+PLANNED: dict[str, tuple[Any, Settings]] = {
+    "max_steps": (3, {}),
+    "num_epochs": (2, {}),
+    "batch_size": (3, {}),
+    "early_batch_size": (2, {}),
+    "early_rollouts": (64, {"early_batch_size": 2}),
+    "group_size": (5, {}),
+    "max_group_size": (12, {}),
+    "dynamic_sampling": (1, {}),
+    "concepts_per_prompt": (3, {}),
+    "features_per_prompt": (1, {}),
+    "reward_funcs": (["length"], {}),
+    "reward_weights": ([1, 0, 0, 0], {}),
+    "reward_options": ({"length": {"target_words": 30}}, {}),
+    "eval_metrics": (["quality"], {"reward_funcs": ["length"]}),
+}
+#: What shows the others, or why they change no policy.
+TURNED_ELSEWHERE = {
+    "what a run is called, where it lies, who is told": (
+        "name", "runs_dir", "share_run", "code_dir", "report_to", "callbacks",
+    ),
+    "how fast, how patient: the answers are the same": (
+        "max_rpm", "max_tpm", "max_inflight", "max_retries", "request_timeout_s",
+        "slot_timeout_s", "step_deadline_s", "template_latency_s", "workers", "worker_groups",
+        "worker_lease_s", "worker_grace_s",
+    ),
+    "when training ends: tests/unit/test_stopping.py, test_budget.py": (
+        "max_cost_usd", "early_stopping_patience", "convergence_kl", "max_minutes",
+        "no_signal_patience",
+    ),
+    "which prompts, which slots: tests/unit/test_sampling.py, test_pipeline.py": (
+        "prompt_sampling", "duplicate_actions", "max_staleness", "eval_interval", "eval_samples",
+    ),
+    "what a hosted model is asked, and says; the template engine asks none":
+        ("model", "temperature", "top_p", "max_tokens", "stop", "send_seed", "reply_format",
+         "self_report", "prices", "routing"),
+    "judges: tests/integration/test_judge.py": (
+        "judge_models", "judge_max_tokens", "rubric", "rejudge_fraction",
+    ),
+    "what is read: tests/unit/test_data.py, test_domains.py, test_matching.py": (
+        "data", "heldout", "heldout_fraction", "columns", "domains", "match",
+    ),
+    "tests/unit/test_prompts.py, test_policy.py": ("base_prompt", "seed"),
+    "the tables above": ("algorithm",),
+}  # fmt: skip
+
+
+def planned(settings: Settings) -> tuple[Any, ...]:
+    """What a run would do, as far as that is known without starting it."""
+    config = RunConfig.model_validate(settings)
+    found = prepare(config)
+    return (
+        found.steps,
+        [config.prompts_before(step) for step in (2, 5, 50)],
+        config.most_slots(config.prompts_of(1)),
+        found.spaces,
+        found.terms("eval"),
+    )
+
+
+@pytest.mark.parametrize(("knob", "row"), PLANNED.items())
+def test_a_run_that_is_given_another_value_plans_something_else(
+    knob: str, row: tuple[Any, Settings]
+) -> None:
+    value, beside = row
+
+    assert planned({**beside, knob: value}) != planned(beside)
+
+
+def test_every_knob_of_a_run_is_turned_here_or_is_known_to_be_elsewhere() -> None:
+    elsewhere = {knob for knobs in TURNED_ELSEWHERE.values() for knob in knobs}
+
+    assert not elsewhere & set(PLANNED)
+    # A new knob stands in ``PLANNED`` or, with the test that turns it, in ``TURNED_ELSEWHERE``.
+    assert set(RunConfig.model_fields) == {*elsewhere, *PLANNED}
