@@ -39,6 +39,10 @@ class Estimate(NamedTuple):
     step_ceiling_usd: float | None
 
 
+#: The fault of an answer that max_tokens cut: a whole answer to score, and no failure of a server.
+CUT = "length"
+
+
 class Spending(NamedTuple):
     """What a run has cost so far, by role and kind, in USD."""
 
@@ -60,6 +64,11 @@ class Spending(NamedTuple):
         """Named and estimated."""
         return sum(self.spent.values()) + sum(self.estimated.values())
 
+    @property
+    def words(self) -> str:
+        """The total; what is not known is said as unknown."""
+        return cost_words(self.total_usd, self.unknown, self.estimated)
+
     def metrics(self) -> dict[str, float | int]:
         """Under the field's names."""
         rows: dict[str, float | int] = {
@@ -69,8 +78,24 @@ class Spending(NamedTuple):
         rows["cost/perhaps"] = sum(self.perhaps.values())
         rows["cost/unknown_calls"] = sum(self.unknown.values())
         rows["calls"] = sum(self.calls.values())
-        rows["calls/faulty"] = sum(self.faults.values())
+        rows["cost/unpriced_calls"] = unpriced(self.unknown, self.estimated)
+        rows["calls/cut"] = self.faults.get(CUT, 0)
+        rows["calls/faulty"] = sum(self.faults.values()) - rows["calls/cut"]
         return rows
+
+
+def unpriced(unknown: Mapping[str, int], estimated: Mapping[str, float]) -> int:
+    """Calls whose cost is not even estimated: the endpoint names none, and the model has no
+    price."""
+    return sum(calls for role, calls in unknown.items() if not estimated.get(role))
+
+
+def cost_words(total_usd: float, unknown: Mapping[str, int], estimated: Mapping[str, float]) -> str:
+    """A total for people: a cost that is not known is never said as $0."""
+    calls = unpriced(unknown, estimated)
+    if not calls:
+        return f"${total_usd:.4f}"
+    return "unknown" if not total_usd else f"${total_usd:.4f} and the unknown cost of {calls} calls"
 
 
 def estimate(inputs: Inputs, models: Models) -> Estimate:

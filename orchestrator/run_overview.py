@@ -76,7 +76,7 @@ def _read(directory: RunDirectory) -> Overview:
     else:
         done, heldout = result["steps"], result.get("heldout") or {}
         start, end = heldout.get("before"), heldout.get("after")
-        decision, cost = decision_of(result, config), result["cost"]["total_usd"]
+        decision, cost = decision_of(result, config), _known_cost(result["cost"])
         verdict = decision and decision.word
     planned = standing.steps or (config.max_steps if config.num_epochs is None else None)
     return Overview(
@@ -124,3 +124,9 @@ def _started(path: Path) -> str | None:
     if stamp is None:
         return None
     return f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]} {stamp[9:11]}:{stamp[11:]}"
+
+
+def _known_cost(cost: Mapping[str, Any]) -> float | None:
+    """The total in USD; None where not even an estimate of it is known."""
+    total, unknown = cost["total_usd"], sum(cost.get("unknown", {}).values())
+    return None if unknown and not total else float(total)

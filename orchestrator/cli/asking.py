@@ -124,12 +124,12 @@ def _stopped(folder: "Folder", way: Way, reason: str, code: int) -> NoReturn:
 
     # A comparison is not resumed: its command is repeated.
     reason = reason.replace("resume the run", "repeat the command")
-    cost_usd = spent(folder.ledger()).total_usd
+    bill = spent(folder.ledger())
     if way.as_json:
         row = {"event": "stopped", "folder": str(folder.path), "reason": reason}
-        click.echo(json.dumps({**row, "total_usd": cost_usd}))
+        click.echo(json.dumps({**row, "total_usd": bill.total_usd}))
     click.echo(
-        f"{reason}; spent ${cost_usd:.4f}; what was answered is kept in {shown_path(folder.path)}:"
+        f"{reason}; spent {bill.words}; what was answered is kept in {shown_path(folder.path)}:"
         " repeat the command to go on",
         err=True,
     )

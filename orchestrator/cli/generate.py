@@ -210,9 +210,14 @@ def _summary(tally: "Tally", asker: "Asker | None") -> str:
     if tally.failed:
         words += f" ({', '.join(f'{kind} {n}' for kind, n in tally.failed.most_common())})"
     spent = asker.spent if asker else None
-    words += f" · cost ${spent.known_usd if spent else 0.0:.6f}"
+    known = spent.known_usd if spent else 0.0
+    # What no call named and no price tells is unknown, never $0.
+    if known or not tally.unpriced:
+        words += f" · cost ${known:.6f}"
+    else:
+        words += f" · cost unknown for {tally.unpriced} answers"
     if spent and spent.perhaps_usd:
         words += f", and at most ${spent.perhaps_usd:.6f} for calls whose answer never came"
-    if tally.unpriced:
+    if known and tally.unpriced:
         words += f", and the unknown cost of {tally.unpriced}"
     return words

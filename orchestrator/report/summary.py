@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator import policy
-from orchestrator.budget import Spending
+from orchestrator.budget import CUT, Spending, cost_words
 from orchestrator.heldout import verdicts
 from orchestrator.inputs import Inputs
 from orchestrator.intervals import ENOUGH_PROMPTS
@@ -186,17 +186,23 @@ def spent_lines(cost: Mapping[str, Any]) -> Iterator[str]:
     calls = sum(cost["calls"].values())
     if not calls:
         return
-    roles = " · ".join(
-        f"{role} ${cost['spent'][role] + cost['estimated'][role]:.4f}" for role in cost["spent"]
-    )
-    yield f"  cost     ${cost['total_usd']:.4f} for {calls:,} calls   {roles}"
+    roles = " · ".join(f"{role} {_cost_of(role, cost)}" for role in cost["spent"])
+    total = cost_words(cost["total_usd"], cost.get("unknown", {}), cost["estimated"])
+    yield f"  cost     {total} for {calls:,} calls   {roles}"
     if estimated := sum(cost["estimated"].values()):
         yield f"           ${estimated:.4f} of it is an estimate: those answers named no cost"
     if perhaps := sum(cost["perhaps"].values()):
         yield f"           up to ${perhaps:.4f} more for calls whose answer never came"
-    if cost["faults"]:
-        faults = " · ".join(f"{name} {count}" for name, count in cost["faults"].items())
-        yield f"  faults   {faults}"
+    faults = dict(cost["faults"])
+    if cut := faults.pop(CUT, 0):
+        yield f"  cut      {cut:,} answers end at max_tokens, and are scored as they are: raise it"
+    if faults:
+        yield f"  faults   {' · '.join(f'{name} {count}' for name, count in faults.items())}"
+
+
+def _cost_of(role: str, cost: Mapping[str, Any]) -> str:
+    known, unknown = cost["spent"][role] + cost["estimated"][role], cost.get("unknown", {})
+    return cost_words(known, {role: unknown.get(role, 0)}, {role: cost["estimated"][role]})
 
 
 def _part_lines(inputs: Inputs, parts: Mapping[str, Mapping[str, float]]) -> Iterator[str]:

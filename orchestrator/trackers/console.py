@@ -226,7 +226,11 @@ def _cost(m: Mapping[str, float | int | None], times: float) -> str:
         return ""
     roles = " · ".join(f"{role} ${m[f'cost/{role}'] or 0:.3f}" for role in PAID_ROLES)
     faulty = f"    {m['calls/faulty']} faulty calls" if m["calls/faulty"] else ""
+    faulty += f"    {m['calls/cut']} cut at max_tokens" if m.get("calls/cut") else ""
     total = float(m["cost/total"] or 0)
+    if unpriced := m.get("cost/unpriced_calls"):
+        known = f"${total:.3f} and " if total else ""
+        return f"{known}unknown cost of {unpriced} calls{faulty}"
     return f"${total:.3f} ({roles})  ~${times * total:.2f} at the end{faulty}"
 
 

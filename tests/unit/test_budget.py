@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.budget import Estimate, Spending, estimate
+from orchestrator.budget import Estimate, Spending, cost_words, estimate, spent
 from orchestrator.config import RunConfig
 from orchestrator.inputs import prepare
 from orchestrator.preflight import Models
@@ -168,5 +168,28 @@ def test_spending_names_what_is_certain_estimated_and_doubtful_apart() -> None:
         "cost/perhaps": 2.0,
         "cost/unknown_calls": 4,
         "calls": 14,
+        "cost/unpriced_calls": 1,
+        "calls/cut": 0,
         "calls/faulty": 3,
     }
+
+
+@pytest.mark.parametrize(
+    ("total_usd", "unknown", "estimated", "said"),
+    [
+        (0.0, {"generate": 0}, {"generate": 0.0}, "$0.0000"),
+        (0.0, {"generate": 3}, {"generate": 0.0}, "unknown"),
+        (0.25, {"generate": 3}, {"generate": 0.25}, "$0.2500"),
+        (0.25, {"generate": 3, "judge": 1}, {"generate": 0.0, "judge": 0.25},
+         "$0.2500 and the unknown cost of 3 calls"),
+    ],
+)  # fmt: skip
+def test_a_cost_that_is_not_known_is_never_said_as_nothing(
+    total_usd: float, unknown: dict[str, int], estimated: dict[str, float], said: str
+) -> None:
+    assert cost_words(total_usd, unknown, estimated) == said
+
+
+def test_an_answer_that_max_tokens_cut_is_no_faulty_call() -> None:
+    rows = spent({"money": {}, "faults": {"length": 4, "server": 1}}).metrics()
+    assert (rows["calls/cut"], rows["calls/faulty"]) == (4, 1)
