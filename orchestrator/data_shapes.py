@@ -83,6 +83,8 @@ def shape(fields: Mapping[str, Any], source: str) -> Shape:
     words: dict[str, str] = {}
     if "text" not in found:
         _name(found, words, source)
+    else:
+        _refuse_own_answer(found, source)
     if turns := _turns(found.get("text"), source):
         _converse(found, words, turns, source)
     if turns := _turns(found.get("reference"), source):
@@ -100,6 +102,25 @@ def setting(field: str, column: str) -> str:
     else:
         value = json.dumps(column, ensure_ascii=False)
     return f"--set {shlex.quote(f'columns.{field}={value}')}"
+
+
+def _refuse_own_answer(found: Mapping[str, Any], source: str) -> None:
+    """UsageError for a ``text`` that holds another column's prompt and the answer to it, as the
+    ready-made one of Alpaca does: a model would be shown what it is to find."""
+    text = found["text"]
+    within = [
+        column
+        for column, value in found.items()
+        if column != "text" and isinstance(text, str) and isinstance(value, str)
+        if value.strip() and value in text
+    ]
+    prompts = [column for column in within if column.strip().casefold() in PROMPTS]
+    answers = [column for column in within if column.strip().casefold() in REFERENCES]
+    if prompts and answers:
+        raise UsageError(
+            f"{source}: the text holds {short(prompts[0])} and its answer {short(answers[0])}, which the"
+            f" model is to find itself. Name the prompt: {setting('text', prompts[0])}"
+        )
 
 
 def _name(found: dict[str, Any], words: dict[str, str], source: str) -> None:

@@ -110,6 +110,20 @@ def test_where_two_columns_could_be_the_reference_none_is_taken_and_it_is_said()
     assert "say which, as in --set columns.reference=answer" in found.understood[1]
 
 
+def test_a_text_with_its_own_answer_is_refused_with_the_flag_for_its_prompt() -> None:
+    record = {
+        "instruction": "What is VAT?",
+        "input": "",
+        "output": "A tax.",
+        "text": "Below is an instruction.\n### What is VAT?\n### Response:\nA tax.",
+    }
+
+    with pytest.raises(UsageError, match=r"its answer 'output'.*--set columns.text=instruction"):
+        from_records([record], "mine")
+    unlike = {"text": "What is VAT?", "question": "Who asks?", "answer": "A tax."}
+    assert from_records([unlike], "mine").examples[0].text == "What is VAT?"
+
+
 @pytest.mark.parametrize(
     ("column", "flag"),
     [("q", "columns.text=q"), ("the question", "'columns.text=the question'"),
