@@ -118,8 +118,8 @@ def _refuse_own_answer(found: Mapping[str, Any], source: str) -> None:
     answers = [column for column in within if column.strip().casefold() in REFERENCES]
     if prompts and answers:
         raise UsageError(
-            f"{source}: the text holds {short(prompts[0])} and its answer {short(answers[0])}, which the"
-            f" model is to find itself. Name the prompt: {setting('text', prompts[0])}"
+            f"{source}: the text holds {short(prompts[0])} and the answer {short(answers[0])}. Name"
+            f" the prompt alone: {setting('text', prompts[0])}"
         )
 
 

@@ -118,7 +118,7 @@ def test_a_text_with_its_own_answer_is_refused_with_the_flag_for_its_prompt() ->
         "text": "Below is an instruction.\n### What is VAT?\n### Response:\nA tax.",
     }
 
-    with pytest.raises(UsageError, match=r"its answer 'output'.*--set columns.text=instruction"):
+    with pytest.raises(UsageError, match=r"the answer 'output'.*--set columns.text=instruction"):
         from_records([record], "mine")
     unlike = {"text": "What is VAT?", "question": "Who asks?", "answer": "A tax."}
     assert from_records([unlike], "mine").examples[0].text == "What is VAT?"
