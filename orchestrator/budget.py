@@ -65,9 +65,13 @@ class Spending(NamedTuple):
         return sum(self.spent.values()) + sum(self.estimated.values())
 
     @property
+    def _stand_ins(self) -> dict[str, float]:
+        return {role: self.estimated[role] + self.perhaps[role] for role in self.estimated}
+
+    @property
     def words(self) -> str:
         """The total; what is not known is said as unknown."""
-        return cost_words(self.total_usd, self.unknown, self.estimated)
+        return cost_words(self.total_usd, self.unknown, self._stand_ins)
 
     def metrics(self) -> dict[str, float | int]:
         """Under the field's names."""
@@ -78,15 +82,15 @@ class Spending(NamedTuple):
         rows["cost/perhaps"] = sum(self.perhaps.values())
         rows["cost/unknown_calls"] = sum(self.unknown.values())
         rows["calls"] = sum(self.calls.values())
-        rows["cost/unpriced_calls"] = unpriced(self.unknown, self.estimated)
+        rows["cost/unpriced_calls"] = unpriced(self.unknown, self._stand_ins)
         rows["calls/cut"] = self.faults.get(CUT, 0)
         rows["calls/faulty"] = sum(self.faults.values()) - rows["calls/cut"]
         return rows
 
 
 def unpriced(unknown: Mapping[str, int], estimated: Mapping[str, float]) -> int:
-    """Calls whose cost is not even estimated: the endpoint names none, and the model has no
-    price."""
+    """Calls whose cost is not even estimated: the endpoint names none, and the model has no price.
+    ``estimated``: by role, what stands in for costs that were not named, doubtful ones too."""
     return sum(calls for role, calls in unknown.items() if not estimated.get(role))
 
 

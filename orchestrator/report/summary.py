@@ -187,7 +187,7 @@ def spent_lines(cost: Mapping[str, Any]) -> Iterator[str]:
     if not calls:
         return
     roles = " · ".join(f"{role} {_cost_of(role, cost)}" for role in cost["spent"])
-    total = cost_words(cost["total_usd"], cost.get("unknown", {}), cost["estimated"])
+    total = cost_words(cost["total_usd"], cost.get("unknown", {}), _stand_ins(cost))
     yield f"  cost     {total} for {calls:,} calls   {roles}"
     if estimated := sum(cost["estimated"].values()):
         yield f"           ${estimated:.4f} of it is an estimate: those answers named no cost"
@@ -200,9 +200,13 @@ def spent_lines(cost: Mapping[str, Any]) -> Iterator[str]:
         yield f"  faults   {' · '.join(f'{name} {count}' for name, count in faults.items())}"
 
 
+def _stand_ins(cost: Mapping[str, Any]) -> dict[str, float]:
+    return {role: cost["estimated"][role] + cost["perhaps"][role] for role in cost["estimated"]}
+
+
 def _cost_of(role: str, cost: Mapping[str, Any]) -> str:
     known, unknown = cost["spent"][role] + cost["estimated"][role], cost.get("unknown", {})
-    return cost_words(known, {role: unknown.get(role, 0)}, {role: cost["estimated"][role]})
+    return cost_words(known, {role: unknown.get(role, 0)}, _stand_ins(cost))
 
 
 def _part_lines(inputs: Inputs, parts: Mapping[str, Mapping[str, float]]) -> Iterator[str]:

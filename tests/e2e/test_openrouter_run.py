@@ -94,6 +94,8 @@ def test_a_run_survives_every_kind_of_fault_and_counts_each(
     steps = metrics(only_run(workplace))
     assert sum(step["failed"] for step in steps) == sum(row["purpose"] == "train" for row in failed)
     assert all(step["judge/pairs"] > 10 and 0 < step["judge/noise_std"] < 0.3 for step in steps)
+    cut = counted.pop("length")
+    assert f"cut      {cut} answers end at max_tokens" in ended.out
     assert f"faults   {' · '.join(f'{k} {n}' for k, n in sorted(counted.items()))}" in ended.out
 
 
