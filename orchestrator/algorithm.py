@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+
+#: Context of validation for what a run has kept: an earlier version may have allowed more.
+STORED = {"stored": True}
 
 
 class Knobs(BaseModel):
@@ -18,11 +21,13 @@ class Knobs(BaseModel):
     )
 
 
-def refuse_without_effect(knobs: Knobs, names: Sequence[str], why: str) -> None:
-    """Raise ValueError if one of these is set to another value than its default."""
-    for name in names:
+def refuse_without_effect(
+    knobs: Knobs, names: Sequence[str], why: str, info: ValidationInfo
+) -> None:
+    """Raise ValueError if one of these is set to another value than its default, in a new run."""
+    for name in names if info.context is not STORED else ():
         value = getattr(knobs, name)
-        if value != type(knobs).model_fields[name].default:
+        if value != type(knobs).model_fields[name].get_default(call_default_factory=True):
             raise ValueError(f"{name} = {value!r} changes nothing {why}; omit it")
 
 
@@ -61,12 +66,12 @@ class Natural(AdvantageKnobs):
     """Largest exact KL(new || old) of one step; None = no limit."""
 
     @model_validator(mode="after")
-    def _each_has_an_effect(self) -> Self:
+    def _each_has_an_effect(self, info: ValidationInfo) -> Self:
         scale = "with solver = natural: a regression has no scale, and its baseline is the group's"
-        refuse_without_effect(self, ("scale_rewards", "advantage"), f"{scale} mean")
+        refuse_without_effect(self, ("scale_rewards", "advantage"), f"{scale} mean", info)
         thompson = self.exploration == "thompson"
         unused = ("temperature_scale",) if thompson else ("max_pairs", "spread", "floor")
-        refuse_without_effect(self, unused, f"with exploration = {self.exploration}")
+        refuse_without_effect(self, unused, f"with exploration = {self.exploration}", info)
         return self
 
 
@@ -104,16 +109,16 @@ class Clipped(AdvantageKnobs):
     """Logits stay within this distance of their centre."""
 
     @model_validator(mode="after")
-    def _each_has_an_effect(self) -> Self:
+    def _each_has_an_effect(self, info: ValidationInfo) -> Self:
         if self.optimizer != "natural_gradient":
-            refuse_without_effect(self, ("damping",), f"with optimizer = {self.optimizer}")
+            refuse_without_effect(self, ("damping",), f"with optimizer = {self.optimizer}", info)
         if self.loss_type in {"cispo", "reinforce"}:
-            refuse_without_effect(self, ("epsilon",), f"with loss_type = {self.loss_type}")
+            refuse_without_effect(self, ("epsilon",), f"with loss_type = {self.loss_type}", info)
         if self.loss_type == "reinforce":
-            refuse_without_effect(self, ("epsilon_high",), "with loss_type = reinforce")
+            refuse_without_effect(self, ("epsilon_high",), "with loss_type = reinforce", info)
         if self.entropy_coef == 0:
-            refuse_without_effect(self, ("entropy_target",), "with entropy_coef = 0")
-        if self.advantage == "ema" and self.scale_rewards == "batch":
+            refuse_without_effect(self, ("entropy_target",), "with entropy_coef = 0", info)
+        if self.advantage == "ema" and self.scale_rewards == "batch" and info.context is not STORED:
             raise ValueError(
                 'scale_rewards = "batch" changes nothing with advantage = ema, whose spread is that'
                 " of all batches; omit it"

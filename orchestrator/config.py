@@ -8,9 +8,16 @@ import os.path
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, Strict, model_validator
+from pydantic import AfterValidator, Field, Strict, ValidationInfo, model_validator
 
-from orchestrator.algorithm import Algorithm, Clipped, Knobs, Natural, refuse_without_effect
+from orchestrator.algorithm import (
+    STORED,
+    Algorithm,
+    Clipped,
+    Knobs,
+    Natural,
+    refuse_without_effect,
+)
 from shared.builtin_rewards import BUILTIN_REWARDS
 
 DEFAULT_DOMAINS = ("quantum-computing", "machine-learning", "neural-networks")
@@ -232,14 +239,14 @@ class RunConfig(Knobs):
         return self
 
     @model_validator(mode="after")
-    def _groups_fit(self) -> Self:
+    def _groups_fit(self, info: ValidationInfo) -> Self:
         if self.early_batch_size is not None and self.early_batch_size > self.batch_size:
             raise ValueError(
                 f"early_batch_size = {self.early_batch_size} is above batch_size ="
                 f" {self.batch_size}: the first steps are to be the small ones"
             )
         if self.early_batch_size is None:
-            refuse_without_effect(self, ("early_rollouts",), "without early_batch_size")
+            refuse_without_effect(self, ("early_rollouts",), "without early_batch_size", info)
         if self.max_group_size is not None and self.max_group_size < self.group_size:
             raise ValueError(
                 f"max_group_size = {self.max_group_size} is below group_size = {self.group_size}"
@@ -263,7 +270,7 @@ class RunConfig(Knobs):
         return self
 
     @model_validator(mode="after")
-    def _judge_fits(self) -> Self:
+    def _judge_fits(self, info: ValidationInfo) -> Self:
         judging = "judge" in {*self.rewards(), *self.eval_metrics}
         if judging and not self.judge_models:
             where = "reward_funcs" if "judge" in self.rewards() else "eval_metrics"
@@ -271,7 +278,20 @@ class RunConfig(Knobs):
         if self.judge_models and not judging:
             raise ValueError("judge_models is set, but reward_funcs lacks 'judge'; add it")
         if not judging:
-            refuse_without_effect(self, ("rubric", "rejudge_fraction"), "without a judge")
+            refuse_without_effect(self, ("rubric", "rejudge_fraction"), "without a judge", info)
+        return self
+
+    @model_validator(mode="after")
+    def _each_has_an_effect(self, info: ValidationInfo) -> Self:
+        if not self.model:
+            of_writer = ("temperature", "top_p", "stop", "send_seed")
+            refuse_without_effect(self, of_writer, "without a model", info)
+            if not self.judge_models:
+                of_both = ("reply_format", "routing", "prices")
+                refuse_without_effect(self, of_both, "without a model or judge", info)
+        if self.heldout or not self.data:
+            why = "with held-out data of its own"
+            refuse_without_effect(self, ("heldout_fraction",), why, info)
         return self
 
     def rewards(self) -> dict[str, float]:
@@ -332,6 +352,12 @@ class RunConfig(Knobs):
         if late <= 0:
             return -(-shown // self.prompts_of(1))
         return early + -(-late // self.batch_size)
+
+
+def config_of_run(values: Any) -> RunConfig:
+    """What a run has kept of its config: a knob without effect, which an earlier version allowed,
+    does not keep it from being read. Raises ValidationError."""
+    return RunConfig.model_validate(values, context=STORED)
 
 
 def _check_names(key: str, names: tuple[str, ...]) -> None:

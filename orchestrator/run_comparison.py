@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.config import RunConfig
+from orchestrator.config import RunConfig, config_of_run
 from orchestrator.config_files import flatten
 from orchestrator.intervals import CONFIDENCE
 from orchestrator.paired import Comparison, compare
@@ -47,7 +47,7 @@ def compared(directories: Sequence[RunDirectory], force: bool = False) -> Compar
     for one in seen:
         if one.state is RunState.DAMAGED:
             raise UsageError(f"{one.path}: damaged ({one.reason}); it cannot be compared")
-    configs = [RunConfig.model_validate(each.read_json("config.json")) for each in directories]
+    configs = [config_of_run(each.read_json("config.json")) for each in directories]
     inputs = [each.read_json("inputs.json") for each in directories]
     first, *others = [identity(*each) for each in zip(configs, inputs, strict=True)]
     different = tuple(dict.fromkeys(what for other in others for what in first.unlike(other)))

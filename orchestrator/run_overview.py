@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.config import RunConfig
+from orchestrator.config import config_of_run
 from orchestrator.run_directory import RunDirectory
 from orchestrator.run_names import run_folders, started_at
 from orchestrator.run_result import decision_of, result_of
@@ -66,7 +66,7 @@ def damage(path: Path, error: Exception) -> str:
 
 
 def _read(directory: RunDirectory) -> Overview:
-    config = RunConfig.model_validate(_table(directory, "config.json"))
+    config = config_of_run(_table(directory, "config.json"))
     inputs = _table(directory, "inputs.json")
     _ = inputs["train"], [entry["sha256"] for entry in inputs.values()]
     standing, result = state_of(directory.path), result_of(directory)

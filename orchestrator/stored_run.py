@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from orchestrator import policy
-from orchestrator.config import RunConfig
+from orchestrator.config import RunConfig, config_of_run
 from orchestrator.inputs import Inputs, prepare
 from orchestrator.policy_file import policy_document
 from orchestrator.rollouts import Action, Example, Group, Params, Rollout, Weights
@@ -55,7 +55,7 @@ class StoredRun(NamedTuple):
 def stored_config(directory: RunDirectory) -> RunConfig:
     """The config of a run, with its own copies of the files it read. Raises UsageError."""
     try:
-        return with_copies(RunConfig.model_validate(directory.read_json("config.json")), directory)
+        return with_copies(config_of_run(directory.read_json("config.json")), directory)
     except ValidationError as error:
         raise _not_a_run(directory, error) from None
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.algorithm import Algorithm, Clipped, Natural
-from orchestrator.config import RunConfig
+from orchestrator.config import RunConfig, config_of_run
 from orchestrator.inputs import prepare
 from tests.simulated import World, simulate
 from tests.unit.test_effects import WORTH
@@ -113,11 +113,22 @@ def test_every_knob_of_a_solver_is_turned_or_refused() -> None:
         ({"early_rollouts": 12}, "without early_batch_size"),
         ({"rejudge_fraction": 0.5}, "without a judge"),
         ({"rubric": "rubric.md"}, "without a judge"),
+        ({"temperature": 0.5}, "without a model"),
+        ({"top_p": 0.5}, "without a model"),
+        ({"stop": ["\n"]}, "without a model"),
+        ({"send_seed": True}, "without a model"),
+        ({"reply_format": "text"}, "without a model or judge"),
+        ({"routing": {"order": ["x"]}}, "without a model or judge"),
+        ({"prices": {"x": [1.0, 2.0]}}, "without a model or judge"),
+        ({"heldout_fraction": 0.5}, "with held-out data of its own"),
+        ({"heldout_fraction": 0.5, "data": "a.jsonl", "heldout": "b.jsonl"}, "of its own"),
     ],
 )
 def test_a_knob_of_a_run_that_would_change_nothing_is_refused(settings: Settings, why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         RunConfig.model_validate(settings)
+    # A run that an earlier version started with it is still read.
+    assert config_of_run(settings)
 
 
 #: Knobs of a run that change what it plans, and what they are beside.

@@ -20,6 +20,7 @@ from orchestrator.report.html.facts import Level
 from orchestrator.report.html.reproduction import changed, reproduction
 from orchestrator.report.html.verdict import verdict
 from orchestrator.run_directory import RunDirectory
+from tests.plain_endpoint import plain_endpoint
 
 AXES = Axes("A <chart>", "step", "reward")
 
@@ -128,6 +129,7 @@ def test_a_run_that_has_not_ended_is_not_judged() -> None:
 CHANGED = RunConfig.model_validate(
     {
         "seed": 7,
+        "model": "some/model",
         "base_prompt": "Say 'it' \"plainly\" = $HOME\n{once}",
         "max_steps": 3,
         "domains": ["quantum-computing"],
@@ -146,7 +148,7 @@ def test_settings_that_differ_are_all_and_only_those() -> None:
     rows = {setting.key: setting for setting in changed(CHANGED)}
     assert set(rows) == {
         "seed", "base_prompt", "max_steps", "domains", "reward_funcs", "reward_weights",
-        "reward_options.length", "routing", "algorithm.solver", "algorithm.learning_rate",
+        "model", "reward_options.length", "routing", "algorithm.solver", "algorithm.learning_rate",
         "algorithm.loss_type", "max_minutes",
     }  # fmt: skip
     assert rows["algorithm.learning_rate"][1:3] == ("0.1", "0.2")
@@ -160,14 +162,22 @@ def test_the_command_of_a_report_makes_the_same_settings(tmp_path: Path) -> None
         "utf-8",
     )
     config = CHANGED.model_copy(
-        update={"data": str(data), "max_cost_usd": 1.5, "columns": Columns(id="number")}
+        update={
+            "data": str(data),
+            "max_cost_usd": 1.5,
+            "prices": {"some/model": (1.0, 2.0)},
+            "columns": Columns(id="number"),
+        }
     )
 
     command = reproduction(RunDirectory(tmp_path), config).command
     program, verb, *words = shlex.split(command)
     assert (program, verb) == ("orchestrator", "run")
 
-    told = CliRunner().invoke(cli, ["run", *words, "--dry-run", "--json"], catch_exceptions=False)
+    with plain_endpoint() as endpoint:
+        told = CliRunner(env={"OPENROUTER_BASE_URL": endpoint.url}).invoke(
+            cli, ["run", *words, "--dry-run", "--json"], catch_exceptions=False
+        )
     values = {key: knob["value"] for key, knob in json.loads(told.stdout)["config"].items()}
     expected = config.model_dump(mode="json")
     for table in ("algorithm", "columns"):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from orchestrator.config import RunConfig
+from orchestrator.config import RunConfig, config_of_run
 from orchestrator.evaluation import Evaluation
 from orchestrator.inputs import prepare
 from orchestrator.paired import Comparison, compare
@@ -100,7 +100,7 @@ def collect(directory: RunDirectory, stopped: str | None = None) -> Facts:
 
 def _config(directory: RunDirectory) -> RunConfig:
     try:
-        return RunConfig.model_validate(directory.read_json("config.json"))
+        return config_of_run(directory.read_json("config.json"))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the whole"
