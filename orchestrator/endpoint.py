@@ -33,10 +33,11 @@ class Endpoint:
     Raises UsageError if either is malformed, or the key is missing where one is needed.
     """
 
-    def __init__(self) -> None:
-        self.url = openrouter_base_url()
+    def __init__(self, url: str | None = None) -> None:
+        """``url``: in its place, an endpoint whose callers may bring their own keys."""
+        self.url = url or openrouter_base_url()
         key = openrouter_api_key()
-        if key is None and DEFAULT_HOST in self.url:
+        if key is None and url is None and DEFAULT_HOST in self.url:
             raise UsageError(
                 "a model was asked for, but OPENROUTER_API_KEY is not set;"
                 " export it, or leave --model away to use the template engine"

@@ -3,9 +3,10 @@
 A run's money is the fleet's, and lies in Redis (``budget``).
 """
 
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
-from shared.wire.money import NANO, USUAL, Bill, Ceiling
+from shared.wire.money import NANO, USUAL, Bill, Ceiling, Rates
 from shared.wire.verdicts import Billed
 
 
@@ -21,16 +22,17 @@ class Spent(NamedTuple):
 class Purse:
     """Money is reserved before a call leaves, and settled when it has ended.
 
-    All calls are to one model. What it bills is known from its bills alone: under a budget the
-    first call goes alone, no more are out than twice as many as were billed, and each bill that is
-    dearer than those before raises what is reserved.
+    What a model bills is known from its bills alone: under a budget the first call to it goes
+    alone, no more are out than twice as many as it billed, and each of its bills that is dearer
+    than those before raises what is reserved. Where there are several models, they have names.
     """
 
     def __init__(self, budget_usd: float | None) -> None:
         self._budget_nusd = None if budget_usd is None else round(budget_usd * NANO)
         self._known_nusd = self._perhaps_nusd = self._reserved_nusd = 0
-        self._out: list[Ceiling] = []
-        self._rates, self._bills = USUAL, 0
+        self._out: list[tuple[str, Ceiling]] = []
+        self._rates: defaultdict[str, Rates] = defaultdict(lambda: USUAL)
+        self._bills: Counter[str] = Counter()
 
     @property
     def spent(self) -> Spent:
@@ -38,42 +40,47 @@ class Purse:
         return Spent(self._known_nusd / NANO, self._perhaps_nusd / NANO)
 
     @property
-    def left_nusd(self) -> float:
-        """What may still be reserved."""
+    def unspent_nusd(self) -> float:
+        """What no call that has ended took, or may have taken."""
         if self._budget_nusd is None:
             return float("inf")
-        return self._budget_nusd - self._known_nusd - self._perhaps_nusd - self._reserved_nusd
+        return self._budget_nusd - self._known_nusd - self._perhaps_nusd
+
+    @property
+    def left_nusd(self) -> float:
+        """What may still be reserved."""
+        return self.unspent_nusd - self._reserved_nusd
 
     @property
     def pending(self) -> bool:
         """Whether calls are out, of whose reserved money some may come back."""
         return bool(self._out)
 
-    def most_nusd(self, ceiling: Ceiling) -> int:
+    def most_nusd(self, ceiling: Ceiling, model: str = "") -> int:
         """The most that a call may cost, as bills have been until now."""
-        return ceiling.nusd(self._rates)
+        return ceiling.nusd(self._rates.get(model, USUAL))
 
-    def reserve(self, ceiling: Ceiling) -> bool:
+    def reserve(self, ceiling: Ceiling, model: str = "") -> bool:
         """Set the most aside that a call may cost; False, and nothing, where that is not left, or
         too few bills are there yet."""
         limited = self._budget_nusd is not None and ceiling.completion_nusd > 0
-        if limited and len(self._out) >= max(1, 2 * self._bills):
+        out = sum(name == model for name, _ in self._out)
+        if limited and out >= max(1, 2 * self._bills[model]):
             return False
-        if self.most_nusd(ceiling) > self.left_nusd:
+        if self.most_nusd(ceiling, model) > self.left_nusd:
             return False
-        self._out.append(ceiling)
-        self._reserved_nusd += self.most_nusd(ceiling)
+        self._out.append((model, ceiling))
+        self._reserved_nusd += self.most_nusd(ceiling, model)
         return True
 
-    def settle(self, ceiling: Ceiling, due: Bill) -> None:
+    def settle(self, ceiling: Ceiling, due: Bill, model: str = "") -> None:
         """Put what a call cost in the place of what was reserved for it."""
-        most = self._give_back(ceiling)
+        most = self._give_back(ceiling, model)
         if due.cost_nusd is None and due.billed is Billed.PERHAPS:
-            self._perhaps_nusd += max(due.estimate_nusd, most)
-            return
-        self.book(due)
+            due = due._replace(estimate_nusd=max(due.estimate_nusd, most))
+        self.book(due, model)
 
-    def book(self, due: Bill) -> None:
+    def book(self, due: Bill, model: str = "") -> None:
         """Book a call for which nothing was reserved."""
         if due.cost_nusd is not None:
             self._known_nusd += due.cost_nusd
@@ -82,21 +89,21 @@ class Purse:
         else:
             self._known_nusd += due.estimate_nusd
         if due.rates is not None:
-            self._bills += 1
-            self._rates = self._rates.raised(due.rates)
-            self._reserved_nusd = sum(map(self.most_nusd, self._out))
+            self._bills[model] += 1
+            self._rates[model] = self._rates[model].raised(due.rates)
+            self._reserved_nusd = sum(self.most_nusd(most, name) for name, most in self._out)
 
-    def lose(self, ceiling: Ceiling) -> None:
+    def lose(self, ceiling: Ceiling, model: str = "") -> None:
         """Nobody knows what became of a call: it may have cost all that was reserved for it."""
-        self._perhaps_nusd += self._give_back(ceiling)
+        self._perhaps_nusd += self._give_back(ceiling, model)
 
     def learn(self, doubtful_nusd: int, cost_nusd: int) -> None:
         """What was perhaps spent is known now."""
         self._perhaps_nusd -= doubtful_nusd
         self._known_nusd += cost_nusd
 
-    def _give_back(self, ceiling: Ceiling) -> int:
-        self._out.remove(ceiling)
-        most = self.most_nusd(ceiling)
+    def _give_back(self, ceiling: Ceiling, model: str) -> int:
+        self._out.remove((model, ceiling))
+        most = self.most_nusd(ceiling, model)
         self._reserved_nusd -= most
         return most

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from orchestrator.serve.bills import Bills
 from orchestrator.serve.desk import Desk, Keys
 from orchestrator.serve.planner import Planner
 from orchestrator.serve.server import serving
@@ -80,13 +81,14 @@ def served(
     keys: Keys | None = None,
     max_inflight: int = 256,
     timeout_s: float = 10,
+    bills: Bills | None = None,
 ) -> Iterator[Served]:
     """A server in front of ``upstream``, until the end of the block."""
 
     @asynccontextmanager
     async def serve() -> AsyncIterator[Served]:
         lines: list[str] = []
-        desk = _desk(policy, upstream, lines, keys, max_inflight, timeout_s)
+        desk = _desk(policy, upstream, lines, keys, max_inflight, timeout_s, bills)
         async with serving(desk, "127.0.0.1", 0) as server:
             yield Served(server.base_url, desk, lines)
 
@@ -96,7 +98,12 @@ def served(
 
 @contextmanager
 def between(
-    policy: Policy, behave: loopback.Behave, *, keys: Keys | None = None, timeout_s: float = 10
+    policy: Policy,
+    behave: loopback.Behave,
+    *,
+    keys: Keys | None = None,
+    timeout_s: float = 10,
+    bills: Bills | None = None,
 ) -> Iterator[Between]:
     """A server in front of an endpoint that behaves as told, both until the end of the block."""
 
@@ -105,7 +112,7 @@ def between(
 
     with (
         on_a_thread(start) as endpoint,
-        served(policy, endpoint.url, keys=keys, timeout_s=timeout_s) as found,
+        served(policy, endpoint.url, keys=keys, timeout_s=timeout_s, bills=bills) as found,
     ):
         yield Between(found, endpoint)
 
@@ -148,6 +155,7 @@ def _desk(
     keys: Keys | None,
     max_inflight: int,
     timeout_s: float,
+    bills: Bills | None,
 ) -> Desk:
     return Desk(
         planner=Planner(policy, MODEL, greedy=True, seed=None, follow_ups=False),
@@ -158,6 +166,7 @@ def _desk(
         max_inflight=max_inflight,
         timeout_s=timeout_s,
         log=lines.append,
+        bills=bills or Bills(),
     )
 
 
@@ -178,7 +187,8 @@ def calling(server: Served, **fields: Any) -> Iterator[None]:
     """A caller who has sent a request and reads nothing, and hangs up at the end of the block."""
     place = urlsplit(server.base_url)
     sent = body(**fields)
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(sent)}\r\n\r\n"
+    asked = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost"
+    head = f"{asked}\r\nContent-Length: {len(sent)}\r\n\r\n"
     with socket.create_connection((place.hostname, place.port)) as caller:
         caller.sendall(head.encode() + sent)
         yield

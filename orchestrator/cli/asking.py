@@ -66,7 +66,7 @@ def refuse_nonsense(budget_usd: float | None) -> None:
     from shared.errors import UsageError
 
     if budget_usd is not None and not 0 < budget_usd < float("inf"):
-        raise UsageError(f"--budget {budget_usd}: give dollars above 0, or leave it away")
+        raise UsageError(f"--budget {budget_usd}: give dollars above 0, or omit it")
 
 
 def confirmed(lines: list[str], paid: bool, way: Way) -> bool:

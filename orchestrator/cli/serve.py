@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.options import checked_prices, price_option
 from orchestrator.cli.run_argument import RunName
 
 if TYPE_CHECKING:
+    from orchestrator.serve.bills import Bills
     from orchestrator.serve.desk import Desk, Keys
     from orchestrator.trained import Policy
 
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 @click.option("--timeout-s", default=600.0, show_default=True, type=click.FloatRange(1, 86_400),
               help="For an answer, or between two parts of a stream.")  # fmt: skip
 @click.option("--api-key-env", metavar="NAME", help="Variable with a key callers must present.")
+@click.option("--budget", "budget_usd", type=float, metavar="USD",
+              help="Dollars that all calls may cost; then requests get a 402.")  # fmt: skip
+@price_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON line when ready.")
 def serve(run: str, host: str, port: int, as_json: bool, **options: Any) -> None:
     """Serve a trained policy to every client of the OpenAI API.
@@ -51,17 +56,17 @@ def serve(run: str, host: str, port: int, as_json: bool, **options: Any) -> None
     policy = Policy.load(run)
     if options["domain"] is not None:
         policy.check_domain(options["domain"])
-    asked = asyncio.run(_serve(policy, keys, host, port, as_json, options))
+    desk = _desk(policy, keys, options)
+    asked = asyncio.run(_serve(policy, desk, host, port, as_json))
+    # Calls that were cut off have told by now what they may have cost.
+    click.echo(f"cost     {desk.bills.totals}", err=True)
     sys.exit(0 if asked == signal.SIGTERM else 128 + asked)
 
 
-async def _serve(
-    policy: "Policy", keys: "Keys", host: str, port: int, as_json: bool, options: dict[str, Any]
-) -> int:
+async def _serve(policy: "Policy", desk: "Desk", host: str, port: int, as_json: bool) -> int:
     """Serve until a signal comes, and return its number."""
     from orchestrator.serve.server import Signals, serving
 
-    desk = _desk(policy, keys, options)
     async with serving(desk, host, port) as server:
         signals = Signals()
         if as_json:
@@ -106,7 +111,33 @@ def _desk(policy: "Policy", keys: "Keys", options: dict[str, Any]) -> "Desk":
         max_inflight=options["max_inflight"],
         timeout_s=options["timeout_s"],
         log=lambda line: click.echo(line, err=True),
+        bills=_bills(policy, base_url, model, options),
     )
+
+
+def _bills(policy: "Policy", base_url: str, model: str, options: dict[str, Any]) -> "Bills":
+    """The money. Raises UsageError for a budget that could not be kept."""
+    from orchestrator.catalog import Catalog
+    from orchestrator.cli.asking import refuse_nonsense
+    from orchestrator.config import RunConfig
+    from orchestrator.endpoint import Endpoint
+    from orchestrator.serve.bills import Bills
+    from orchestrator.serve.quotes import prices_of
+    from shared.errors import UsageError
+
+    budget_usd, given = options["budget_usd"], checked_prices(options["prices"])
+    refuse_nonsense(budget_usd)
+    # What endpoints name needs no list; only a cap must know before.
+    catalog = Catalog("openai", {}) if budget_usd is None else Endpoint(base_url).catalog()
+    price_of = prices_of(given, catalog)
+    if budget_usd is not None and model and price_of(model) is None:
+        raise UsageError(
+            f"{model} has no price that --budget could go by; give its dollars per million tokens:"
+            f" --price {model}=IN,OUT"
+        )
+    generator = policy.document.generator
+    max_tokens = generator.max_tokens if generator else RunConfig().max_tokens
+    return Bills(budget_usd, price_of, catalog.dialect, max_tokens)
 
 
 def _keys(host: str, variable: str | None) -> "Keys":

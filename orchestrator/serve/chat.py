@@ -4,6 +4,7 @@ import asyncio
 
 from tornado.iostream import StreamClosedError
 
+from orchestrator.serve.bills import Charge
 from orchestrator.serve.desk import Desk
 from orchestrator.serve.errors import Refused
 from orchestrator.serve.handlers import Handler
@@ -121,19 +122,22 @@ class Chat(Handler):
         wanted = self.request.headers.get(HEADER, "").strip().lower() != "off"
         outgoing = self.desk.planner.outgoing(bytes(self._body), wanted)
         self._body.clear()
+        asked = self.desk.bills.quoted(outgoing.fields, outgoing.body)
         self.note = outgoing.note
         for name, text in outgoing.told.items():
             self.set_header(name, text)
-        await relay(self._call(outgoing), self.desk.upstream, self, self.desk.timeout_s)
+        async with self.desk.bills.charged(asked, self.desk.timeout_s) as charge:
+            await relay(self._call(outgoing, charge), self.desk.upstream, self, self.desk.timeout_s)
+        self.note += f"  cost {charge.told}"
         await self.finish()
 
-    def _call(self, outgoing: Outgoing) -> Call:
+    def _call(self, outgoing: Outgoing, charge: Charge) -> Call:
         given = self.request.headers
         authorization = self.desk.keys.onward(given.get("Authorization"))
         headers = sent_on(given.get_all(), authorization)
         return Call(
             headers,
-            outgoing.body,
+            charge,
             outgoing.stream,
             outgoing.self_report,
             self.desk.keys.endpoint,

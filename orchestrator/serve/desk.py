@@ -1,10 +1,11 @@
-"""What all requests to one server share: the policy, the way upstream, the keys, the places."""
+"""What all requests to one server share: policy, way upstream, keys, places, money."""
 
 import asyncio
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from orchestrator.serve.bills import Bills
 from orchestrator.serve.errors import Refused
 from orchestrator.serve.planner import Planner
 from orchestrator.serve.requests import OURS
@@ -51,6 +52,7 @@ class Desk:
     timeout_s: float
     #: Takes one line per request.
     log: Callable[[str], None]
+    bills: Bills = field(default_factory=Bills)
     draining: bool = False
     inflight: int = 0
     _empty: asyncio.Event = field(default_factory=asyncio.Event)

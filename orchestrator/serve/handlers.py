@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import tornado.web
+from prometheus_client import CONTENT_TYPE_LATEST
 
+from orchestrator.serve.bills import metrics
 from orchestrator.serve.desk import Desk
 from orchestrator.serve.errors import Refused, Reply
 from shared.settings import is_loopback
@@ -105,12 +107,23 @@ class Models(Handler):
         )
 
 
+class Metrics(Handler):
+    """GET /metrics: the bill, for Prometheus; for those who may call."""
+
+    def get(self) -> None:
+        self.checked()
+        body = metrics(self.desk.bills.totals, self.desk.inflight)
+        self.answer(Reply(200, {"Content-Type": CONTENT_TYPE_LATEST}, body))
+
+
 class NoSuchPath(Handler):
     """Everything else."""
 
     def get(self) -> None:
         raise Refused(
-            404, "no_such_path", "there are POST /v1/chat/completions, GET /v1/models, GET /health"
+            404,
+            "no_such_path",
+            "there are POST /v1/chat/completions, GET /v1/models, GET /health, GET /metrics",
         )
 
     # After the body: a caller who is cut off while sending reads no answer.

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from orchestrator.plans import Plan
 from orchestrator.serve.errors import Refused
 from orchestrator.serve.requests import (
+    Fields,
     Unfit,
     asks_format,
     encoded,
@@ -29,6 +30,8 @@ class Outgoing(NamedTuple):
     """A request as the model will see it."""
 
     body: bytes
+    #: What the body says.
+    fields: Fields
     #: Whether the answer is asked for as server-sent events.
     stream: bool
     #: Whether the model is asked for an object around its text.
@@ -87,13 +90,13 @@ class Planner:
             sent = encoded(fields) if ours else body
             told = {HEADER: f"passthrough; reason={unfit}"}
             stream = fields.get("stream") is True
-            return Outgoing(sent, stream, False, told, f"passthrough: {unfit}")
+            return Outgoing(sent, fields, stream, False, told, f"passthrough: {unfit}")
         system, user = plan.messages
         planned = with_instructions(fields, system["content"], user["content"][len(text) :])
         sent = encoded(planned)
         note = f"plan: {quote(plan.domain, safe=' ')}"
         stream = fields.get("stream") is True
-        return Outgoing(sent, stream, self_report, self._told(plan), note)
+        return Outgoing(sent, planned, stream, self_report, self._told(plan), note)
 
     def _own_model(self) -> str:
         if not self._model:

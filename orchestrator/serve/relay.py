@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import httpcore
 
 from orchestrator.serve.answers import LARGEST_ANSWER, Redaction, judged, passed_on
+from orchestrator.serve.bills import HEADER, Charge
 from orchestrator.serve.errors import Refused, Reply, in_form
 from orchestrator.serve.self_reports import TextEvents
 from orchestrator.serve.upstream import Upstream
@@ -21,6 +22,12 @@ _NOT_SENT_ON = frozenset({
     "transfer-encoding", "upgrade", "via", "x-concept-grpo", "x-real-ip",
 })  # fmt: skip
 _PREFIXES_NOT_SENT_ON = ("proxy-", "sec-", "x-forwarded-")
+_NEVER_LEFT = (
+    httpcore.ConnectError,
+    httpcore.ConnectTimeout,
+    httpcore.LocalProtocolError,
+    httpcore.ProxyError,
+)
 _ENDS_OF_EVENTS = (b"\n\n", b"\r\r", b"\r\n\r\n")
 
 
@@ -28,7 +35,8 @@ class Call(NamedTuple):
     """What goes to the endpoint."""
 
     headers: Headers
-    body: bytes
+    #: Holds the body, and is told what the answer says of its cost.
+    charge: Charge
     #: Whether the answer is asked for as server-sent events.
     stream: bool
     #: Whether the prompt asks for an object around the text, which the caller must not see.
@@ -78,19 +86,23 @@ async def relay(call: Call, upstream: Upstream, caller: Caller, timeout_s: float
     try:
         async with (
             asyncio.timeout(timeout_s) as deadline,
-            upstream.answer(call.headers, call.body) as response,
+            upstream.answer(call.headers, call.charge.quote.body) as response,
         ):
             if call.stream and response.status == 200 and _is_event_stream(response.headers):
                 deadline.reschedule(None)
+                call.charge.begun(response.headers)
                 await caller.begin(200, passed_on(response.headers, call.secret))
                 await _relay_parts(response, caller, call)
                 return
             body = await _whole(response)
     except (TimeoutError, httpcore.TimeoutException) as error:
+        _tell_unsent(error, call.charge)
         raise _failed(error, timeout_s) from None
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError) as error:
+        _tell_unsent(error, call.charge)
         raise _failed(error, timeout_s) from None
-    headers = passed_on(response.headers, call.secret)
+    call.charge.whole(response.status, response.headers, body)
+    headers = passed_on(response.headers, call.secret) | {HEADER: call.charge.told}
     caller.answer(judged(response.status, headers, body, call.secret, call.self_report))
 
 
@@ -101,9 +113,11 @@ async def _relay_parts(response: httpcore.Response, caller: Caller, call: Call) 
     try:
         async for part in response.aiter_stream():
             tail = (tail + part)[-4:]
+            call.charge.part(part)
             await caller.part(redaction.add(texts.add(part) if texts else part))
         if texts:
             await caller.part(redaction.add(texts.end()))
+        call.charge.ended()
         await caller.part(redaction.end())
     except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
         if not tail.endswith(_ENDS_OF_EVENTS):
@@ -130,6 +144,12 @@ async def _whole(response: httpcore.Response) -> bytes:
         if size > LARGEST_ANSWER:
             raise Refused(502, "upstream_broken", "the model's endpoint answers without an end")
     return b"".join(parts)
+
+
+def _tell_unsent(error: Exception, charge: Charge) -> None:
+    """Of a call that never left, nothing is billed."""
+    if isinstance(error, _NEVER_LEFT):
+        charge.unsent()
 
 
 def _is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:

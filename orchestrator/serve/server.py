@@ -13,7 +13,7 @@ from tornado.httpserver import HTTPServer
 
 from orchestrator.serve.chat import LARGEST_BODY, Chat
 from orchestrator.serve.desk import Desk
-from orchestrator.serve.handlers import Handler, Health, Models, NoSuchPath
+from orchestrator.serve.handlers import Handler, Health, Metrics, Models, NoSuchPath
 from shared.errors import EnvironmentNotReady
 
 _BACKLOG = 1024
@@ -114,6 +114,7 @@ def _application(desk: Desk) -> tornado.web.Application:
             (r"(?:/v1)?/chat/completions", Chat, shared),
             (r"(?:/v1)?/models", Models, shared),
             (r"/health", Health, shared),
+            (r"/metrics", Metrics, shared),
         ],
         default_handler_class=NoSuchPath,
         default_handler_args=shared,

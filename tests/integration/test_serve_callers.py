@@ -45,7 +45,8 @@ def uploading(server: Served, asked: str, size: int) -> Iterator[socket.socket]:
     """A caller who has sent the head of a request, and hangs up at the end of the block."""
     place = urlsplit(server.base_url)
     with socket.create_connection((place.hostname, place.port)) as caller:
-        caller.sendall(f"{asked} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
+        head = f"{asked} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n"
+        caller.sendall(head.encode())
         yield caller
 
 

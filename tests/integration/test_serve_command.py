@@ -111,6 +111,7 @@ def test_a_second_signal_ends_it_at_once(place: Path, standin: Running) -> None:
         with pytest.raises(httpx.HTTPError):
             answer.result(10)
         assert "Traceback" not in server.err
+        assert "the unknown cost of 1 calls" in server.err
 
 
 def test_others_may_call_who_know_the_key(place: Path, standin: Running) -> None:
