@@ -9,11 +9,14 @@
   the places beside it are open.
 - ``no_difference``: the first ``FIRST_REWARDS`` rewards of a domain differ within no prompt.
 - ``score_scale``: none of ``FIRST_SCORES`` judge's scores or more is above 1 of 10.
+- ``missing``: of ``FIRST_ROLLOUTS`` rollouts or more, beginning anywhere, more than a tenth ended
+  without a reward: the policy learns from the others alone, which may be those of one kind.
 - ``unmatched``: more than a tenth of the prompts match no domain, and were left out.
 
 Pure; rebuilt after a resume from the rows of ``metrics.jsonl`` and the kept evaluations.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -37,6 +40,8 @@ PERSISTS = 3
 FIRST_REWARDS = 32
 #: Judge's scores that must have shown one above 1 of 10, which stand as shares of 10.
 FIRST_SCORES, LOWEST_SCORES = 16, 0.1
+#: Rollouts that are looked at together, and the share of them that may end without a reward.
+FIRST_ROLLOUTS, MISSING = 32, 0.1
 #: What is told of each domain by itself, else of the run.
 OF_DOMAINS = ("one_concept", "no_difference")
 #: The key of a step's mean completion length in words.
@@ -92,6 +97,8 @@ class Alarms:
         self._seen: dict[str, _Seen] = {}
         #: Judge's scores of this process, and the largest of them.
         self._scores, self._largest_score = 0, 0.0
+        #: How rollouts ended since they were last looked at: a failure's words, or None.
+        self._ends: Counter[str | None] = Counter()
         self.told = [
             Alarm(row["step"], row["alarm"], row["words"]) for row in rows if "alarm" in row
         ]
@@ -107,6 +114,7 @@ class Alarms:
             self._unmatched(step),
             *self._no_difference(step, groups),
             self._score_scale(step, groups),
+            self._missing(step, groups),
             self._length(step),
             *self._one_concept(step, groups),
         ]
@@ -114,9 +122,9 @@ class Alarms:
 
     def evaluated(self, evaluation: Evaluation) -> list[Alarm]:
         """The alarms that a held-out evaluation of the policy raises for the first time."""
-        found = self._overfit(evaluation)
+        found = [self._overfit(evaluation), self._missing(evaluation.step, evaluation.groups)]
         self._evaluations.append(evaluation)
-        return self._new([found])
+        return self._new(found)
 
     def _new(self, found: Sequence[Alarm | None]) -> list[Alarm]:
         told = {(alarm.kind, _subject(alarm)) for alarm in self.told}
@@ -127,6 +135,28 @@ class Alarms:
     def _unmatched(self, step: int) -> Alarm | None:
         words = self._inputs.left_out
         return Alarm(step, "unmatched", f"{words}; they trained nothing") if words else None
+
+    def _missing(self, step: int, groups: Sequence[Group]) -> Alarm | None:
+        self._ends += Counter(
+            f"{r.failure.kind.value}: {r.failure.message}" if r.failure else None
+            for group in groups
+            for r in group.rollouts
+        )
+        ended, self._ends = self._ends, Counter()
+        if ended.total() < FIRST_ROLLOUTS:
+            self._ends = ended
+            return None
+        failed = Counter({words: count for words, count in ended.items() if words is not None})
+        if failed.total() <= MISSING * ended.total():
+            return None
+        words, count = failed.most_common(1)[0]
+        return Alarm(
+            step,
+            "missing",
+            f"{failed.total()} of {ended.total()} rollouts ended without a reward, {count} of them"
+            f" with {words.rstrip('.')}: the policy learns from the others alone, and the held-out"
+            " reward speaks of the others alone",
+        )
 
     def _score_scale(self, step: int, groups: Sequence[Group]) -> Alarm | None:
         scores = [

@@ -102,9 +102,11 @@ def reader_left(stream: TextIO) -> bool:
 def print_harmlessly() -> None:
     """Have standard output and error of this process print as this file says."""
     codecs.register(_plain_ascii)
-    for name in ("stdout", "stderr"):
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
-        # None where it is closed, another class where a test or a notebook reads it.
+        if stream is None:
+            stream = _nowhere(descriptor)
+        # Another class where a test or a notebook reads it.
         if type(stream) is not io.TextIOWrapper:
             continue
         encoding = codecs.lookup(stream.encoding).name
@@ -115,8 +117,25 @@ def print_harmlessly() -> None:
             errors="replace",
             **buffering,
         )
+        printed.reader_left = getattr(sys, name) is None
         setattr(sys, name, printed)
         setattr(sys, f"__{name}__", printed)
+
+
+def _nowhere(descriptor: int) -> io.TextIOWrapper:
+    """The null device in the place of a standard stream that was closed before this process began.
+
+    It takes the descriptor too if that is free: the next file or socket would get it, and what a
+    child prints would go there.
+    """
+    opened = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        os.dup2(opened, descriptor)
+    if opened == descriptor:
+        os.set_inheritable(opened, True)
+    return io.TextIOWrapper(open(opened, "wb"), encoding="utf-8")  # noqa: PTH123
 
 
 def _plain_ascii(name: str) -> codecs.CodecInfo | None:

@@ -163,6 +163,8 @@ def _decided(inputs: Inputs, found: Mapping[str, Any]) -> str:
     score = f"better on {start['wins']} of {start['prompts']} prompts"
     if start["prompts"] < ENOUGH_PROMPTS:
         score += f"; {ENOUGH_PROMPTS} are the fewest that can show anything"
+    if missing := len(inputs.heldout) - start["prompts"]:
+        score += f"; {missing} of {len(inputs.heldout)} have no reward at one of the ends"
     if decision is None or not decision.by_plain:
         return f"{decision.word if decision else 'NO EVIDENCE'}, {score}"
     than = "than" if decision.word == "WORSE" else "that it is better than"

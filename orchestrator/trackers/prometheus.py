@@ -36,7 +36,15 @@ GAUGES = {
     "cgrpo_eval_reward": ("eval/reward", "Held-out reward of the policy."),
 }
 #: The kinds of ``orchestrator.alarms``.
-ALARMS = ("length", "no_difference", "one_concept", "overfit", "score_scale", "unmatched")
+ALARMS = (
+    "length",
+    "missing",
+    "no_difference",
+    "one_concept",
+    "overfit",
+    "score_scale",
+    "unmatched",
+)
 #: Upper bounds in seconds.
 COMPLETION_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0)
 STEP_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0)

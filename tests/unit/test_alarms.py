@@ -11,7 +11,7 @@ from orchestrator.config import RunConfig
 from orchestrator.evaluation import Evaluation, Kind
 from orchestrator.inputs import Inputs, prepare
 from orchestrator.rollouts import Action, Example, Group, Params, Rollout
-from shared.messages import Reward
+from shared.messages import Failure, FailureKind, Reward
 
 PROMPTS = 12
 DOMAIN = "quantum computing"
@@ -225,3 +225,45 @@ def test_scores_on_their_scale_raise_no_alarm(inputs: Inputs, high: float) -> No
     lowest = 0.0 if high == 0 else 0.05
     told = alarms.stepped(1, metrics(), [judged(inputs, *[lowest] * 15, high, high)])
     assert "score_scale" not in {alarm.kind for alarm in told}
+
+
+def ended(inputs: Inputs, rewarded: int, failed: int, why: str = "ValueError: no three") -> Group:
+    scored = judged(inputs, *[0.5, 0.9] * (rewarded // 2)).rollouts
+    broken = tuple(
+        Rollout(slot, Action((0,), 0, ()), 0.0, failure=Failure(
+            slot=slot, kind=FailureKind.REWARD_ERROR, message=why))
+        for slot in range(rewarded, rewarded + failed)
+    )  # fmt: skip
+    return replace(group(inputs), rollouts=(*scored, *broken))
+
+
+def test_many_rollouts_without_a_reward_are_told_once_with_the_commonest_cause(
+    inputs: Inputs,
+) -> None:
+    alarms, told = Alarms(inputs), []
+    for step in range(1, 5):
+        told += alarms.stepped(step, metrics(), [ended(inputs, 12, 4), ended(inputs, 6, 1, "x")])
+
+    (alarm,) = [one for one in told if one.kind == "missing"]
+    assert alarm.step == 2
+    assert "10 of 46 rollouts ended without a reward, 8 of them with reward_error:" in alarm.words
+    assert "ValueError: no three: the policy learns from the others alone" in alarm.words
+
+
+def test_failures_that_begin_late_are_told_too(inputs: Inputs) -> None:
+    alarms = Alarms(inputs)
+    sound = [one for step in range(1, 40) for one in alarms.stepped(
+        step, metrics(), [ended(inputs, 32, 0)])]  # fmt: skip
+    assert "missing" not in {one.kind for one in sound}
+    assert "missing" in {a.kind for a in alarms.stepped(40, metrics(), [ended(inputs, 28, 4)])}
+
+
+def test_held_out_rollouts_without_a_reward_are_told_at_the_end(inputs: Inputs) -> None:
+    final = replace(evaluation(3, 0.5, "final"), groups=(ended(inputs, 20, 20),), failed=20)
+    (alarm,) = Alarms(inputs).evaluated(final)
+    assert (alarm.kind, alarm.step) == ("missing", 3)
+
+
+def test_a_tenth_without_a_reward_is_no_alarm(inputs: Inputs) -> None:
+    told = Alarms(inputs).stepped(1, metrics(), [ended(inputs, 36, 4)])
+    assert "missing" not in {one.kind for one in told}

@@ -90,3 +90,41 @@ def test_a_full_disk_is_an_error_once() -> None:
         with pytest.raises(EnvironmentNotReady, match="cannot be written: No space left"):
             stream.flush()
         stream.flush()
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+def test_a_stream_that_was_closed_before_takes_everything_and_its_descriptor(
+    closed: int, tmp_path: Path
+) -> None:
+    program = """
+import os, subprocess, sys
+from shared.terminal import print_harmlessly, reader_left
+print_harmlessly()
+print("out", flush=True)
+print("err", file=sys.stderr, flush=True)
+with open(sys.argv[1], "w") as mine:
+    subprocess.run(["echo", "child"], stdout=None)
+    subprocess.run(["sh", "-c", "echo child >&2"])
+assert reader_left(sys.stdout if sys.argv[2] == "1" else sys.stderr)
+"""
+    mine = tmp_path / "mine"
+    done = subprocess.run(
+        [
+            "sh",
+            "-c",
+            f'exec "$@" {closed}>&-',
+            "sh",
+            sys.executable,
+            "-c",
+            program,
+            mine,
+            str(closed),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    printed = {1: ("", "err\nchild\n"), 2: ("out\nchild\n", "")}[closed]
+    assert (done.returncode, done.stdout, done.stderr) == (0, *printed)
+    assert mine.read_text() == ""
