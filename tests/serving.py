@@ -43,7 +43,7 @@ COMPLETION = {
 
 #: The head of a stream, and one event of it.
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-EVENT = b'data: {"choices": [{"delta": {"content": "a"}}]}\n\n'
+EVENT = b'data: {"choices": [{"delta": {"content": "x"}}]}\n\n'
 
 
 class Served(NamedTuple):

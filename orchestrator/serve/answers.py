@@ -43,11 +43,13 @@ def judged(
     headers: Mapping[str, str],
     body: bytes,
     secret: str | None,
+    planned: bool = False,
     self_report: bool = False,
 ) -> Reply:
     """The reply to a caller; ``secret`` does not stand in it even if the endpoint quotes it.
 
-    ``self_report``: the texts are taken out of the objects that the model was asked for.
+    ``planned``: the answer is cleared of reasoning, and with ``self_report`` taken out of the object
+    that the model was asked for; else it stays as it came.
     """
     try:
         found = json.loads(body)
@@ -55,7 +57,7 @@ def judged(
         found = None
     fields = found if isinstance(found, dict) else {}
     if 200 <= status < 300 and _has_choices(fields):
-        text = text_alone(body) if self_report else body
+        text = text_alone(body, self_report) if planned else body
         return Reply(status, headers, without(secret, text))
     kept = {name: text for name, text in headers.items() if name.lower() not in _OF_THE_BODY}
     error = error_fields(body)

@@ -139,6 +139,7 @@ class Chat(Handler):
             headers,
             charge,
             outgoing.stream,
+            outgoing.planned,
             outgoing.self_report,
             self.desk.keys.endpoint,
         )

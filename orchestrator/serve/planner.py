@@ -34,6 +34,8 @@ class Outgoing(NamedTuple):
     fields: Fields
     #: Whether the answer is asked for as server-sent events.
     stream: bool
+    #: Whether the policy's plan is in it.
+    planned: bool
     #: Whether the model is asked for an object around its text.
     self_report: bool
     #: What the caller is told of it, fit for headers.
@@ -90,13 +92,13 @@ class Planner:
             sent = encoded(fields) if ours else body
             told = {HEADER: f"passthrough; reason={unfit}"}
             stream = fields.get("stream") is True
-            return Outgoing(sent, fields, stream, False, told, f"passthrough: {unfit}")
+            return Outgoing(sent, fields, stream, False, False, told, f"passthrough: {unfit}")
         system, user = plan.messages
         planned = with_instructions(fields, system["content"], user["content"][len(text) :])
         sent = encoded(planned)
         note = f"plan: {quote(plan.domain, safe=' ')}"
         stream = fields.get("stream") is True
-        return Outgoing(sent, planned, stream, self_report, self._told(plan), note)
+        return Outgoing(sent, planned, stream, True, self_report, self._told(plan), note)
 
     def _own_model(self) -> str:
         if not self._model:

@@ -39,6 +39,8 @@ class Call(NamedTuple):
     charge: Charge
     #: Whether the answer is asked for as server-sent events.
     stream: bool
+    #: Whether the policy's plan is in it: the caller gets the text alone.
+    planned: bool
     #: Whether the prompt asks for an object around the text, which the caller must not see.
     self_report: bool
     #: The server's own key; it must not come back in an error.
@@ -103,12 +105,14 @@ async def relay(call: Call, upstream: Upstream, caller: Caller, timeout_s: float
         raise _failed(error, timeout_s) from None
     call.charge.whole(response.status, response.headers, body)
     headers = passed_on(response.headers, call.secret) | {HEADER: call.charge.told}
-    caller.answer(judged(response.status, headers, body, call.secret, call.self_report))
+    caller.answer(
+        judged(response.status, headers, body, call.secret, call.planned, call.self_report)
+    )
 
 
 async def _relay_parts(response: httpcore.Response, caller: Caller, call: Call) -> None:
     tail = b"\n\n"
-    texts = TextEvents() if call.self_report else None
+    texts = TextEvents(call.self_report) if call.planned else None
     redaction = Redaction(call.secret)
     try:
         async for part in response.aiter_stream():
@@ -125,7 +129,8 @@ async def _relay_parts(response: httpcore.Response, caller: Caller, call: Call) 
             await caller.ended()
             caller.abort()
             return
-        await caller.part(redaction.end())
+        held = redaction.add(texts.end()) if texts else b""
+        await caller.part(held + redaction.end())
         late = isinstance(error, httpcore.TimeoutException)
         failed = {
             "message": f"the model's endpoint broke off its answer ({type(error).__name__})",

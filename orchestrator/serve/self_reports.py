@@ -1,14 +1,17 @@
-"""Answers to prompts that asked for a JSON object, as the caller gets them: the text alone.
+"""Answers to planned requests, as the caller gets them: the text alone.
 
-The model is asked byte for byte as in training, where it added an estimate of its own text. A
-caller asked for a text. What holds no such object stays as it is. Pure.
+The model is asked byte for byte as in training, where it perhaps added an estimate of its own text
+in a JSON object. A caller asked for a text, and gets what a reward would have been given: without
+the reasoning that a server left in the content, and without the object. What has neither keeps its
+very bytes. Pure.
 """
 
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
+from shared.wire.channels import divided, divided_so_far
 from shared.wire.replies import generated_and_quality
 
 #: Characters without a brace after which a model has not heeded the request for an object.
@@ -25,26 +28,33 @@ _CERTAIN = re.compile(
 )
 
 
-def text_alone(body: bytes) -> bytes:
-    """A whole completion with the texts in place of the objects around them."""
+def text_alone(body: bytes, self_report: bool) -> bytes:
+    """A whole completion with nothing but texts as its contents.
+
+    ``self_report``: the prompt asked for an object around the text.
+    """
     found = json.loads(body)
+    changed = False
     for choice in found["choices"]:
         message = choice.get("message")
-        if isinstance(message, dict) and isinstance(message.get("content"), str):
-            message["content"] = generated_and_quality(message["content"], True).text
-    return json.dumps(found).encode()
+        if isinstance(message, dict) and isinstance(written := message.get("content"), str):
+            answer = divided(written).answer
+            message["content"] = generated_and_quality(answer, self_report).text
+            changed = changed or message["content"] != written
+    return json.dumps(found).encode() if changed else body
 
 
 class TextEvents:
-    """A stream of events, with the parts of the texts in place of those of the objects.
+    """A stream of events, with the parts of the texts in place of what the model wrote.
 
-    A text is passed on as it grows where the object begins with it, or where none begins soon; else
-    at its end.
+    Reasoning that begins with a tag is held back. The text of an object is passed on as it grows
+    where the object begins with it, or where none begins soon; else at its end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, self_report: bool) -> None:
+        self._self_report = self_report
         self._unended = b""
-        self._texts: dict[int, _Text] = {}
+        self._texts: dict[int, list[_Stage]] = {}
         self._last: dict[str, Any] = {}
 
     def add(self, part: bytes) -> bytes:
@@ -61,8 +71,8 @@ class TextEvents:
         return b"".join(events)
 
     def end(self) -> bytes:
-        """What was held back of an event without an end."""
-        return self._unended
+        """What was held back."""
+        return b"".join(self._rests()) + self._unended
 
     def _event(self, event: bytes) -> bytes:
         if not event.startswith(b"data:"):
@@ -72,29 +82,81 @@ class TextEvents:
             return b"".join(self._rests()) + event
         try:
             found = json.loads(data)
-            choices = found["choices"]
-            for choice in choices:
-                self._shorten(choice)
+            changed = [self._shorten(choice) for choice in found["choices"]]
         except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
             return event
         self._last = found
-        return _encoded(found)
+        return _encoded(found) if any(changed) else event
 
-    def _shorten(self, choice: dict[str, Any]) -> None:
+    def _shorten(self, choice: dict[str, Any]) -> bool:
+        """Whether the choice is another one now."""
         index, delta = choice.get("index", 0), choice.get("delta") or {}
-        text = self._texts.setdefault(index, _Text())
-        new = text.add(delta["content"]) if isinstance(delta.get("content"), str) else ""
+        stages = self._texts.setdefault(index, _stages(self._self_report))
+        written = delta.get("content")
+        new = written if isinstance(written, str) else ""
+        for stage in stages:
+            new = stage.add(new)
         if choice.get("finish_reason") is not None:
-            new += text.end()
-        if new or "content" in delta:
-            choice["delta"] = {**delta, "content": new}
+            new += _rest(stages)
+        if new == (written or ""):
+            return False
+        choice["delta"] = {**delta, "content": new}
+        return True
 
     def _rests(self) -> Iterator[bytes]:
         """Events for the texts that were never said to have ended."""
-        for index, text in self._texts.items():
-            if rest := text.end():
+        for index, stages in self._texts.items():
+            if rest := _rest(stages):
                 choice = {"index": index, "delta": {"content": rest}, "finish_reason": None}
                 yield _encoded({**self._last, "choices": [choice]})
+
+
+class _Stage(Protocol):
+    """One thing that is taken off a text in the making."""
+
+    def add(self, part: str) -> str: ...
+
+    def end(self) -> str:
+        """The rest, once; then nothing."""
+
+
+def _stages(self_report: bool) -> "list[_Stage]":
+    # The text in the object may itself begin with reasoning.
+    return [_Answer(), _Text(), _Answer()] if self_report else [_Answer()]
+
+
+def _rest(stages: "list[_Stage]") -> str:
+    rest = ""
+    for stage in stages:
+        rest = (stage.add(rest) if rest else "") + stage.end()
+    return rest
+
+
+class _Answer:
+    """One answer in the making, without the reasoning before it."""
+
+    def __init__(self) -> None:
+        self._written = ""
+        self._sent = ""
+
+    def add(self, part: str) -> str:
+        self._written += part
+        return self._new(divided_so_far(self._written))
+
+    def end(self) -> str:
+        whole = divided(self._written).answer
+        if not whole.startswith(self._sent) and not self._sent.startswith(whole):
+            # Reasoning without a beginning: what is sent is not taken back.
+            whole = self._sent + self._written.partition(self._sent)[2]
+        self._written = whole
+        return self._new(whole)
+
+    def _new(self, answer: str) -> str:
+        if not answer.startswith(self._sent):
+            return ""
+        new = answer[len(self._sent) :]
+        self._sent = answer
+        return new
 
 
 class _Text:

@@ -55,6 +55,14 @@ _TURN_ENDS = re.compile(
     r"|</s>|<end_of_turn>|<eos>|<turn\|>))+\s*\Z"
 )
 _LONGEST_TURN_END = 200
+# What may become the beginning of reasoning or of a turn, and what of a turn's end.
+_MAY_OPEN = re.compile(
+    r"<[^<>]{0,220}|<(?:\||unused94|start_of_turn)[^<>]{0,30}>\s?\w{0,12}(?:<[^<>]{0,20})?"
+    r"|\[[a-z]{0,5}|◁[a-z]{0,5}",
+    re.IGNORECASE,
+)
+_MAY_END = re.compile(r"(?:\s*<(?:[|/a-z][^<>\s]{0,30})?(?:>|\Z))+\s*\Z")
+_FIRST_WORDS = ("analysis", "Here's my thought process:", "Here is my thought process:")
 _QUOTES = "`\"'“”‘’«»"
 #: Without one of these there is no markup.
 _MARKS = ("<", "THINK]", "◁", "assistantfinal", "my thought process:")
@@ -81,6 +89,37 @@ def divided(written: str) -> Channels:
     if answer is None:
         return Channels(_without_turn_end(opened), False)
     return Channels(_unwrapped(_without_turn_end(answer)).strip(), True)
+
+
+def divided_so_far(written: str) -> str:
+    """What of ``divided(written).answer`` is sure already, though more will be written.
+
+    Empty while reasoning is written, or may have begun. A closing tag whose opening stood in the
+    prompt is not waited for: any text could still come to one.
+    """
+    begun = _TURN_BEGINS.match(written)
+    opened = written[begun.end() :] if begun else written
+    if _may_open(opened.lstrip()):
+        return ""
+    if _opens(opened.lstrip()):
+        left = (_after_reasoning(opened) or "").lstrip()
+        opened = "" if _may_open(left) else _unwrapped(left).strip()
+    tail = opened[-_LONGEST_TURN_END:]
+    return opened[: len(opened) - len(tail)] + _MAY_END.sub("", tail)
+
+
+def _may_open(written: str) -> bool:
+    return bool(_MAY_OPEN.fullmatch(written)) or any(w.startswith(written) for w in _FIRST_WORDS)
+
+
+def _opens(written: str) -> bool:
+    """Whether a text begins with reasoning."""
+    if _HARMONY.match(written) or _CLOSED_AT_ONCE.match(written):
+        return True
+    if any(opening.match(written) for opening, _ in _FAMILIES):
+        return True
+    word = next((word for word in _FIRST_WORDS if written.startswith(word)), None)
+    return word is not None and not (word == "analysis" and written[len(word)].isspace())
 
 
 def _without_turn_end(written: str) -> str:

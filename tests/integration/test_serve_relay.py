@@ -115,6 +115,11 @@ def test_the_parts_of_a_stream_arrive_as_they_come(policy: Policy, text: str) ->
             parts = answer.iter_raw()
             assert next(parts) == b": PROCESSING\n\n"
             loops[0].call_soon_threadsafe(arrived.set)
+            if text == PLANNED:
+                # Read before it is passed on, and so whole.
+                loops[0].call_soon_threadsafe(arrived.set)
+                assert next(parts) == EVENT
+                return
             assert next(parts) == EVENT[:10]
             loops[0].call_soon_threadsafe(arrived.set)
             assert next(parts) == EVENT[10:]

@@ -32,8 +32,8 @@ def contents(stream: bytes, index: int = 0) -> list[str]:
     return found
 
 
-def through(*parts: bytes) -> bytes:
-    events = TextEvents()
+def through(*parts: bytes, self_report: bool = True) -> bytes:
+    events = TextEvents(self_report)
     return b"".join([*map(events.add, parts), events.end()])
 
 
@@ -49,7 +49,7 @@ def test_a_stream_holds_the_text_alone(written: str, size: int) -> None:
 
 
 def test_a_text_is_passed_on_as_it_grows() -> None:
-    events = TextEvents()
+    events = TextEvents(True)
 
     first = events.add(event('{"generated": "Qubits super'))
     second = events.add(event('pose.\\n", "qual'))
@@ -68,7 +68,7 @@ def test_what_holds_no_such_object_stays(written: str) -> None:
 
 
 def test_a_model_that_writes_no_object_is_passed_on_as_it_writes_before_long() -> None:
-    events, words = TextEvents(), "Words without an object. " * 20
+    events, words = TextEvents(True), "Words without an object. " * 20
 
     first = events.add(event(words))
 
@@ -116,8 +116,65 @@ def test_a_whole_answer_holds_the_text_alone_and_all_else() -> None:
     refusal = {"index": 1, "message": {"role": "assistant", "content": None, "refusal": "no"}}
     body = json.dumps({"id": "x", "choices": [choice, refusal], "usage": {"total_tokens": 3}})
 
-    found = json.loads(text_alone(body.encode()))
+    found = json.loads(text_alone(body.encode(), True))
 
     assert found["choices"][0]["message"]["content"] == TEXT
     assert found["choices"][1] == refusal
     assert (found["id"], found["usage"]) == ("x", {"total_tokens": 3})
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["<think>hm {</think>\n", "[THINK]hm[/THINK]", "<|channel|>analysis<|message|>hm<|end|>"
+     "<|start|>assistant<|channel|>final<|message|>", "analysishm.assistantfinal"],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize("self_report", [True, False])
+def test_reasoning_in_the_content_reaches_no_caller(
+    before: str, size: int, self_report: bool
+) -> None:
+    written = before + (OBJECTS[0] if self_report else TEXT)
+    whole = json.dumps({"choices": [{"message": {"content": written}}]}).encode()
+
+    stream = through(streamed(written, size), self_report=self_report)
+    found = json.loads(text_alone(whole, self_report))
+
+    assert "".join(contents(stream)) == TEXT
+    assert found["choices"][0]["message"]["content"] == TEXT
+
+
+def test_an_answer_after_reasoning_is_passed_on_as_it_grows() -> None:
+    events = TextEvents(False)
+    parts = ["<thi", "nk>hm", "</think>\n\n", "Qubits super", "pose.", "<|im_end|>"]
+
+    passed = [contents(events.add(event(part))) for part in parts]
+
+    assert passed == [[""], [""], [""], ["Qubits super"], ["pose."], [""]]
+
+
+@pytest.mark.parametrize("end", [event("", "stop") + b"data: [DONE]\n\n", event("", "stop"), b""])
+def test_what_only_looked_like_reasoning_is_passed_on_in_the_end(end: bytes) -> None:
+    for written in ("<thi", "analysis-driven", "a </", "<", "hm</think>The answer"):
+        stream = through(event(written), end, self_report=False)
+        assert "".join(contents(stream)) in (written, "The answer")
+
+
+def test_what_was_sent_of_a_text_is_not_taken_back_by_a_lone_closing_tag() -> None:
+    stream = through(streamed("Long thoughts.</think>The answer.", 5), self_report=False)
+
+    assert "".join(contents(stream)) == "Long thoughts.</think>The answer."
+
+
+def test_without_markup_every_byte_stays() -> None:
+    strange = b'data:  {"choices": [{"index":0,"delta":{"content":"a < b"} }], "x":1}\n\n'
+    stream = strange + event(None) + event(" and c", "stop") + b": note\n\ndata: [DONE]\n\n"
+    whole = b' {"choices":[{"message": {"content":"a < b"}}]}'
+
+    assert through(stream, self_report=False) == stream
+    assert text_alone(whole, self_report=False) == whole
+
+
+def test_a_long_stream_takes_time_in_proportion() -> None:
+    for written in ("<think>" + "hm " * 20_000 + "</think>" + "word " * 20_000, "word " * 30_000):
+        stream = through(streamed(written, 20), self_report=False)
+        assert "".join(contents(stream)).strip() == written.rpartition(">")[2].strip()
