@@ -48,8 +48,8 @@ def judged(
 ) -> Reply:
     """The reply to a caller; ``secret`` does not stand in it even if the endpoint quotes it.
 
-    ``planned``: the answer is cleared of reasoning, and with ``self_report`` taken out of the object
-    that the model was asked for; else it stays as it came.
+    ``planned``: the caller gets the text alone, without reasoning, and with ``self_report`` without
+    the object that the model was asked for; else every byte as it came.
     """
     try:
         found = json.loads(body)

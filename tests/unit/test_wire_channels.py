@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from shared.wire.channels import divided, divided_so_far
 
-
 REASONED = [
     "<think>hm</think>The answer.",
     "\n<think>\nhm\n</think>\n\nThe answer.\n",
