@@ -5,7 +5,9 @@ would take some of them for a completion.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from orchestrator.serve.errors import Reply, error_reply
@@ -16,6 +18,8 @@ from shared.wire.errors import error_fields
 LARGEST_ANSWER = 64 * 2**20
 # Shorter ones are placeholders, and may occur in any text.
 _SHORTEST_SECRET = 8
+# Bytes of a character as JSON may escape it.
+_LONGEST_SPELLING = 6
 # Between two hops only, or ours to set.
 _OF_A_HOP = frozenset({
     "connection", "content-length", "date", "keep-alive", "server", "te", "trailer",
@@ -71,10 +75,39 @@ def judged(
 
 
 def without(secret: str | None, said: bytes) -> bytes:
-    """What an endpoint said, should it quote the server's key."""
+    """What an endpoint said, should it quote the server's key, in whatever spelling JSON allows."""
     if not secret or len(secret) < _SHORTEST_SECRET:
         return said
-    return said.replace(secret.encode(), b"***")
+    plain = said.replace(secret.encode(), b"***")
+    return _spellings(secret).sub(b"***", plain) if b"\\" in plain else plain
+
+
+@lru_cache(maxsize=8)
+def _spellings(secret: str) -> re.Pattern[bytes]:
+    return re.compile(b"".join(b"(?:%s)" % b"|".join(map(re.escape, _spelled(c))) for c in secret))
+
+
+@lru_cache(maxsize=256)
+def _spelled(character: str) -> tuple[bytes, ...]:
+    """An ASCII character as it is, and as JSON may escape it."""
+    escapes = {f"\\u{ord(character):04x}", f"\\u{ord(character):04X}"}
+    if character == "/":
+        escapes.add("\\/")
+    return tuple(spelled.encode() for spelled in (character, *sorted(escapes)))
+
+
+def _begins(secret: str, said: bytes) -> bool:
+    """Whether all that was said may be the beginning of the secret, in any spelling."""
+    at = 0
+    for character in secret:
+        left = said[at : at + _LONGEST_SPELLING]
+        if not left:
+            return True
+        whole = next((each for each in _spelled(character) if left.startswith(each)), b"")
+        if not whole:
+            return any(each.startswith(left) for each in _spelled(character))
+        at += len(whole)
+    return False
 
 
 class Redaction:
@@ -88,11 +121,16 @@ class Redaction:
         """What can be handed on now; what may be the beginning of the secret is held back."""
         said = without(self._secret, self._held + part)
         self._held = b""
-        secret = self._secret.encode() if len(self._secret) >= _SHORTEST_SECRET else b""
-        for length in range(min(len(secret) - 1, len(said)), 0, -1):
-            if said.endswith(secret[:length]):
-                self._held = said[-length:]
-                return said[:-length]
+        if len(self._secret) < _SHORTEST_SECRET:
+            return said
+        if said[-1:].isspace():
+            # As events end, and no key.
+            return said
+        longest = _LONGEST_SPELLING * len(self._secret)
+        for at in range(max(0, len(said) - longest), len(said)):
+            if _begins(self._secret, said[at:]):
+                self._held = said[at:]
+                return said[:at]
         return said
 
     def end(self) -> bytes:

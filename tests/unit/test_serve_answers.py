@@ -140,3 +140,34 @@ def test_a_key_that_is_split_over_parts_of_a_stream_is_never_handed_on(size: int
     assert handed_on == said.replace(KEY.encode(), b"***")
     assert Redaction(KEY).add(b"data: nothing of it\n\n") == b"data: nothing of it\n\n"
     assert Redaction(None).add(b"sk-") == b"sk-"
+
+
+def escaped(text: str, every: int, upper: bool) -> bytes:
+    """As JSON may spell it, each so many characters."""
+    hexadecimal = "{:04X}" if upper else "{:04x}"
+    spelled = (
+        character if at % every else "\\u" + hexadecimal.format(ord(character))
+        for at, character in enumerate(text)
+    )
+    return "".join(spelled).encode()
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 30, 1000])
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize("every", [1, 2, 5])
+def test_a_key_in_escapes_of_json_is_handed_on_neither_whole_nor_in_parts(
+    size: int, upper: bool, every: int
+) -> None:
+    key = KEY + "/and/or-more"
+    spelled = escaped(key, every, upper).replace(b"/", rb"\/")
+    assert json.loads(b'"%s"' % spelled) == key
+    said = b'data: {"a": "\\u0073\\n%s"}\n\n' % spelled
+    completion = json.dumps(COMPLETION).encode().replace(b"Hi.", spelled)
+
+    redaction = Redaction(key)
+    parts = [redaction.add(said[at : at + size]) for at in range(0, len(said), size)]
+    handed_on = b"".join([*parts, redaction.end()])
+
+    assert handed_on == said.replace(spelled, b"***")
+    assert b"***" in judged(200, {}, completion, key).body
+    assert spelled not in judged(200, {}, completion, key).body
