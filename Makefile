@@ -9,11 +9,18 @@ ARGS ?=
 TESTS_AT_ONCE ?= 3
 
 BIN := .venv/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# What is downloaded has a hash in locks/; what is built here is built with what is installed.
+INSTALL_LOCKED := $(PIP_INSTALL) --require-hashes -r
+INSTALL_PROJECT := $(PIP_INSTALL) --no-build-isolation -e
+
+# setuptools too: the project itself is built with it.
+LOCK := echo setuptools | uv pip compile pyproject.toml - -c constraints.txt --quiet --universal \
+	--upgrade --generate-hashes --no-annotate --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check fix bench chaos clean
+.PHONY: help run test check fix lock bench chaos clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +42,11 @@ fix: .venv/.dev-stamp ## Apply what lint and format can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+lock: ## Write the hashes of what constraints.txt pins into locks/ (needs uv)
+	$(LOCK) --extra embedded -o locks/run.txt
+	$(LOCK) --extra otel --extra tensorboard -o locks/image.txt
+	$(LOCK) --extra dev -o locks/dev.txt
+
 bench: .venv/.bench-stamp ## Every command in tests/benchmarks, beside their peers (an hour)
 	@set -e; for file in tests/benchmarks/*.py tests/benchmarks/*/__main__.py; do \
 		name=$$(basename "$${file%/__main__.py}" .py); \
@@ -50,21 +62,22 @@ clean: ## Remove the environment and caches; runs/ stays
 	find orchestrator worker shared tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Three stamps, so that the first run waits neither for the tools of development nor for peers.
-.venv/.run-stamp: pyproject.toml constraints.txt
+.venv/.run-stamp: pyproject.toml locks/run.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or newer is needed; '$(PYTHON)' is older or missing." >&2; \
 		echo "Name another one:  make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@echo "installing into .venv (once; about half a minute)" >&2
 	@$(PYTHON) -m venv .venv
-	@$(PIP_INSTALL) -e '.[embedded]'
+	@$(INSTALL_LOCKED) locks/run.txt
+	@$(INSTALL_PROJECT) . --no-deps
 	@touch $@
 
-.venv/.dev-stamp: .venv/.run-stamp
+.venv/.dev-stamp: .venv/.run-stamp locks/dev.txt
 	@echo "installing the tools of development into .venv (once)" >&2
-	@$(PIP_INSTALL) -e '.[dev]'
+	@$(INSTALL_LOCKED) locks/dev.txt
 	@touch $@
 
-.venv/.bench-stamp: .venv/.dev-stamp
+.venv/.bench-stamp: .venv/.dev-stamp constraints.txt tests/benchmarks/constraints.txt
 	@echo "installing the peers of the benchmarks into .venv (once)" >&2
-	@$(PIP_INSTALL) -c tests/benchmarks/constraints.txt -e '.[bench]'
+	@$(INSTALL_PROJECT) '.[bench]' -c constraints.txt -c tests/benchmarks/constraints.txt
 	@touch $@

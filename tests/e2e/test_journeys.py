@@ -34,8 +34,9 @@ def shows(shown: str, *patterns: str) -> None:
 
 def lay_out_a_clone(folder: Path) -> None:
     """What ``make run`` needs of a clone that was installed before."""
-    for name in ("pyproject.toml", "constraints.txt", "Makefile"):
+    for name in ("pyproject.toml", "Makefile"):
         shutil.copy2(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "locks", folder / "locks")
     (folder / ".venv" / "bin").mkdir(parents=True)
     (folder / ".venv" / "bin" / "orchestrator").symlink_to(ORCHESTRATOR)
     (folder / ".venv" / ".run-stamp").touch()

@@ -40,6 +40,7 @@ TOP_LEVEL = {
     "deploy",
     "docs",
     "docker-compose.yml",
+    "locks",
     "orchestrator",
     "pyproject.toml",
     "shared",
