@@ -7,6 +7,7 @@ columns ``system`` and ``history``.
 """
 
 import json
+import re
 import shlex
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,9 @@ KNOWN = frozenset(("text", "context", "domain", "id", *CONVERSATIONS, *PROMPTS, 
 
 #: Columns that are made of a conversation.
 MADE = ("system", "history")
+
+#: What may follow an answer in a text that was made for training.
+_END_TOKEN = re.compile(r"(?:</s>|<\|[a-z_]{3,20}\|>|<end_of_turn>|<eos>)\Z")
 
 _ROLES = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
@@ -75,6 +79,7 @@ class Shape(NamedTuple):
 def shape(fields: Mapping[str, Any], source: str) -> Shape:
     """The record with a ``text`` if one can be told. UsageError: two columns could be the prompt.
 
+    A ``text`` that ends with its own answer is no prompt: the columns that it was made of are.
     Without any it is given back as it is.
     """
     found = dict(fields)
@@ -83,8 +88,10 @@ def shape(fields: Mapping[str, Any], source: str) -> Shape:
     words: dict[str, str] = {}
     if "text" not in found:
         _name(found, words, source)
-    else:
-        _refuse_own_answer(found, source)
+    elif _ends_with_its_answer(found):
+        del found["text"]
+        _name(found, words, source)
+        words["text"] += " (the column text holds the answer too)"
     if turns := _turns(found.get("text"), source):
         _converse(found, words, turns, source)
     if turns := _turns(found.get("reference"), source):
@@ -104,23 +111,21 @@ def setting(field: str, column: str) -> str:
     return f"--set {shlex.quote(f'columns.{field}={value}')}"
 
 
-def _refuse_own_answer(found: Mapping[str, Any], source: str) -> None:
-    """UsageError for a ``text`` that holds another column's prompt and the answer to it, as the
+def _ends_with_its_answer(found: Mapping[str, Any]) -> bool:
+    """Whether the ``text`` holds another column's prompt and ends with the answer to it, as the
     ready-made one of Alpaca does: a model would be shown what it is to find."""
     text = found["text"]
-    within = [
-        column
+    if not isinstance(text, str):
+        return False
+    whole = _END_TOKEN.sub("", text.rstrip()).rstrip()
+    said = {
+        column.strip().casefold(): value.strip()
         for column, value in found.items()
-        if column != "text" and isinstance(text, str) and isinstance(value, str)
-        if value.strip() and value in text
-    ]
-    prompts = [column for column in within if column.strip().casefold() in PROMPTS]
-    answers = [column for column in within if column.strip().casefold() in REFERENCES]
-    if prompts and answers:
-        raise UsageError(
-            f"{source}: the text holds {short(prompts[0])} and the answer {short(answers[0])}. Name"
-            f" the prompt alone: {setting('text', prompts[0])}"
-        )
+        if column != "text" and isinstance(value, str) and value.strip()
+    }
+    return any(value in text for name, value in said.items() if name in PROMPTS) and any(
+        whole.endswith(value) for name, value in said.items() if name in REFERENCES
+    )
 
 
 def _name(found: dict[str, Any], words: dict[str, str], source: str) -> None:

@@ -37,9 +37,17 @@ class FleetChanges:
         words = f"workers {' -> '.join(map(str, turns))}; {again} groups submitted again"
         words += f", {metrics['failed']} rollouts failed"
         if metrics.get("calls"):
-            words += f", up to ${more:.4f} paid twice" if more > 0 else ", nothing paid twice"
+            words += _paid_twice(more, int(metrics.get("cost/unpriced_calls") or 0))
         typical = f" (typical {median(before):.1f} s)" if before else ""
         return f"{words}; step {step} took {seconds:.1f} s{typical}"
+
+
+def _paid_twice(usd: float, unpriced_calls: int) -> str:
+    if usd > 0:
+        return f", up to ${usd:.4f} paid twice"
+    if unpriced_calls:
+        return ", what was paid twice is unknown: calls have no price"
+    return ", nothing paid twice"
 
 
 def _turns(counts: list[int]) -> list[int]:

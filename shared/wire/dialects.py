@@ -51,7 +51,8 @@ def learnt(sampling: Sampling, refusal: object) -> Learnt | None:
     Each thing is learnt once: asking again after each lesson comes to an end.
     """
     said = "\n".join(_said(refusal, _DEEPEST))[:_READ].lower()
-    if sampling.max_tokens_field == "max_tokens" and "max_completion_tokens" in said:
+    named = "max_completion_tokens" in said or _unknown(said, "max_tokens")
+    if sampling.max_tokens_field == "max_tokens" and named:
         return _changed(
             sampling,
             "wants max_completion_tokens in place of max_tokens",
@@ -96,6 +97,12 @@ def _plainer(sampling: Sampling, said: str) -> Learnt | None:
 
 def _changed(sampling: Sampling, what: str, **changes: Any) -> Learnt:
     return Learnt(sampling.model_copy(update=changes), f"{sampling.model} {what}")
+
+
+def _unknown(said: str, parameter: str) -> bool:
+    """Whether a refusal is of the parameter itself, not of its value."""
+    unknown = r"\b(not supported|unsupported|unknown|unrecogni[sz]ed|extra (inputs|fields))\b"
+    return _names(said, parameter) and bool(re.search(unknown, said))
 
 
 def _names(said: str, parameter: str) -> bool:

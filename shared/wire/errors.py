@@ -58,6 +58,8 @@ _FAULT_OF_STATUS = {
 
 #: Fields that name a shape, or hold the message in it.
 _SHAPES = frozenset({"object", "detail", "message"})
+#: Parts of the place of a field that are quoted.
+_DEEPEST_FIELD = 6
 #: What of a page is not its words.
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _LARGEST_PAGE, _LONGEST_SAYING = 2**16, 240
@@ -161,9 +163,13 @@ def _read(status: int, payload: object) -> _Error:
 
 
 def _detail(detail: object) -> str:
-    """FastAPI's words: a text, or a list of objects with one each."""
-    first = detail[0] if isinstance(detail, list) and detail else None
-    return text(detail) or text(mapping(first).get("msg"))
+    """FastAPI's words: a text, or a list of objects with one each and its field."""
+    first = mapping(detail[0] if isinstance(detail, list) and detail else None)
+    place = first.get("loc")
+    names = [n for n in place if isinstance(n, str | int)] if isinstance(place, list) else []
+    field = ".".join(str(name) for name in names[:_DEEPEST_FIELD] if name != "body")
+    said = text(first.get("msg"))
+    return text(detail) or (f"{field}: {said}" if field and said else said)
 
 
 def _effective_status(status: int, error: _Error) -> int:

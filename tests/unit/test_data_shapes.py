@@ -110,18 +110,35 @@ def test_where_two_columns_could_be_the_reference_none_is_taken_and_it_is_said()
     assert "say which, as in --set columns.reference=answer" in found.understood[1]
 
 
-def test_a_text_with_its_own_answer_is_refused_with_the_flag_for_its_prompt() -> None:
+@pytest.mark.parametrize("end", ["", "\n", "</s>", "<|endoftext|>\n"])
+def test_a_text_that_ends_with_its_answer_is_left_out_for_what_it_was_made_of(end: str) -> None:
     record = {
-        "instruction": "What is VAT?",
-        "input": "",
+        "instruction": "What is this?",
+        "input": "VAT",
         "output": "A tax.",
-        "text": "Below is an instruction.\n### What is VAT?\n### Response:\nA tax.",
+        "text": f"Below is an instruction.\n### What is this?\nVAT\n### Response:\nA tax.{end}",
     }
 
-    with pytest.raises(UsageError, match=r"the answer 'output'.*--set columns.text=instruction"):
-        from_records([record], "mine")
-    unlike = {"text": "What is VAT?", "question": "Who asks?", "answer": "A tax."}
-    assert from_records([unlike], "mine").examples[0].text == "What is VAT?"
+    found = from_records([record], "mine")
+
+    (example,) = found.examples
+    assert (example.text, example.reference) == ("What is this?\n\nVAT", "A tax.")
+    assert found.understood[0] == (
+        "text = instruction + input (the column text holds the answer too)"
+    )
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"text": "What is VAT?", "question": "Who asks?", "answer": "A tax."},
+        {"text": "Positive or negative? I loved it", "input": "I loved it", "label": "Positive"},
+    ],
+)
+def test_a_text_that_does_not_end_with_its_answer_is_read_as_it_stands(
+    record: dict[str, str],
+) -> None:
+    assert from_records([record], "mine").examples[0].text == record["text"]
 
 
 @pytest.mark.parametrize(

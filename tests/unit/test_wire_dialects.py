@@ -32,7 +32,11 @@ def openai(message: str, param: str | None = None) -> dict[str, Any]:
 
 def mistral(*loc: str | int) -> dict[str, Any]:
     """Of pydantic, as FastAPI sends it: the whole request stands beside."""
-    said = {"type": "extra_forbidden", "loc": ["body", *loc], "msg": "Extra inputs are forbidden"}
+    said = {
+        "type": "extra_forbidden",
+        "loc": ["body", *loc],
+        "msg": "Extra inputs are not permitted",
+    }
     return {"detail": [{**said, "input": {"seed": 1, "temperature": 1, "stop": ["a"], "user": ""}}]}
 
 
@@ -45,6 +49,11 @@ def mistral(*loc: str | int) -> dict[str, Any]:
                 " Use 'max_completion_tokens' instead.",
                 "max_tokens",
             ),
+            {"max_tokens_field": "max_completion_tokens"},
+        ),
+        (mistral("max_tokens"), {"max_tokens_field": "max_completion_tokens"}),
+        (
+            openai("Unrecognized request argument supplied: max_tokens"),
             {"max_tokens_field": "max_completion_tokens"},
         ),
         (openai("Developer instruction is not enabled for models/gemma-3"), {"system_role": False}),
@@ -96,6 +105,7 @@ def test_a_refusal_teaches_what_to_change(refusal: object, changed: dict[str, An
         {"error": None},
         openai("The model `m` does not exist"),
         openai("max_tokens is too large: 400"),
+        openai("'max_tokens' must be at least 16", "max_tokens"),
         openai("This model's maximum context length is 100 tokens; stop and retry, dear user"),
         openai("the seed of all trouble, at any temperature"),
         {

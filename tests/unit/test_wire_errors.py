@@ -187,6 +187,16 @@ def test_errors_of_other_servers_are_understood(status: int, payload: object, fa
     assert found.fault == fault
 
 
+def test_a_refusal_of_fastapi_names_the_field() -> None:
+    said = {
+        "type": "extra_forbidden",
+        "loc": ["body", "max_tokens"],
+        "msg": "Extra inputs",
+        "in": 5,
+    }
+    assert classified(422, {"detail": [said]}).message.endswith("(422: max_tokens: Extra inputs)")
+
+
 def test_a_stop_says_what_to_do_and_quotes_the_server() -> None:
     unauthorized = classified(401, {"error": {"code": 401, "message": "User not found."}})
     assert unauthorized.message == (
