@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from orchestrator.cli.options import checked_prices, echo_json, in_a_terminal, price_option
+from orchestrator.cli.options import (
+    FiniteRange,
+    checked_prices,
+    echo_json,
+    in_a_terminal,
+    price_option,
+)
 from orchestrator.cli.run_argument import RunName
 
 if TYPE_CHECKING:
@@ -20,7 +26,7 @@ if TYPE_CHECKING:
     from shared.errors import ConceptGrpoError
 
 TEMPLATE = "template"
-POSITIVE = click.FloatRange(min=0, min_open=True)
+POSITIVE = FiniteRange(min=0, min_open=True)
 
 
 class Shown(NamedTuple):

@@ -1,6 +1,7 @@
 """The flags that describe a run, shared by the commands that plan one or start one."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -101,6 +102,18 @@ def resolve_options(options: Mapping[str, Any]) -> "Resolved":
     environment = [("model", OPENROUTER_MODEL, model)] if model else []
     settings = map(parse_setting, options["settings"])
     return resolve(options["configs"], [*environment, *settings, *flags])
+
+
+class FiniteRange(click.FloatRange):
+    """Numbers between bounds. click compares only, and no comparison refuses a NaN."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return float(found)
 
 
 def price_option(command: Command) -> Command:

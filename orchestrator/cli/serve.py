@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.options import checked_prices, price_option
+from orchestrator.cli.options import FiniteRange, checked_prices, price_option
 from orchestrator.cli.run_argument import RunName
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--upstream", metavar="URL", help="Model's endpoint  [default: OPENROUTER_BASE_URL]")
 @click.option("--max-inflight", default=256, show_default=True, type=click.IntRange(1, 100_000),
               help="Requests at a time; more get a 429.")  # fmt: skip
-@click.option("--timeout-s", default=600.0, show_default=True, type=click.FloatRange(1, 86_400),
+@click.option("--timeout-s", default=600.0, show_default=True, type=FiniteRange(1, 86_400),
               help="For an answer, or between two parts of a stream.")  # fmt: skip
 @click.option("--api-key-env", metavar="NAME", help="Variable with a key callers must present.")
 @click.option("--budget", "budget_usd", type=float, metavar="USD",

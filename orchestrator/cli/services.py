@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli.options import FiniteRange
 from orchestrator.cli.run_argument import FilePath
 
 
@@ -23,7 +24,7 @@ from orchestrator.cli.run_argument import FilePath
 @click.option(
     "--lease-s",
     default=None,
-    type=click.FloatRange(1, 600),
+    type=FiniteRange(1, 600),
     help="Seconds until others take a dead worker's groups  [default: WORKER_LEASE_S or 6]",
 )
 @click.option("--redis", "url", default=None, help="Redis server  [default: REDIS_URL]")

@@ -232,6 +232,7 @@ def test_the_command_keeps_its_budget_and_ends_with_the_bill(place: Path, standi
         (("--budget=1", "--model=plain/unpriced"), "has no price that --budget could go by"),
         (("--budget=0",), "give dollars above 0"),
         (("--budget=nan",), "give dollars above 0"),
+        (("--timeout-s=nan",), "'nan' is not a finite number"),
         (("--price=x",), "write MODEL=IN,OUT"),
     ],
 )
