@@ -119,6 +119,11 @@ class Asker:
         return self._sampling.model
 
     @property
+    def max_tokens(self) -> int:
+        """Tokens that an answer may have."""
+        return self._sampling.max_tokens
+
+    @property
     def spent(self) -> Spent:
         """What all calls that have ended cost."""
         return self._purse.spent

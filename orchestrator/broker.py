@@ -50,18 +50,21 @@ class Broker:
         columns: list[str],
         workers: int,
         sample: dict[str, Any] | None = None,
+        self_report: bool = True,
     ) -> list[str]:
         """What is wrong with the reward terms, in words, on any of the workers, which try them on
-        made-up completions for the prompt, reference and columns of ``sample``.
+        made-up completions for the prompt, reference and columns of ``sample``. ``self_report``:
+        whether completions have a quality.
 
         Raises EnvironmentNotReady if none of them answers.
         """
         answers = None
+        asked = {"terms": terms, "columns": columns, "sample": sample, "self_report": self_report}
         for _ in range(CHECKS):
             answers = answers or _patiently(
                 lambda: self._app.control.broadcast(
                     "check_rewards",
-                    arguments={"terms": terms, "columns": columns, "sample": sample},
+                    arguments=asked,
                     reply=True,
                     timeout=CHECK_TIMEOUT_S,
                     limit=workers,

@@ -35,6 +35,8 @@ UNSEEN_TICKS = 10
 BLOCK_MS = 250
 #: Seconds between two times that whoever observes is told.
 OBSERVE_S = 0.1
+#: Judged texts of which one must have a score, or the run stops.
+FIRST_JUDGED = 24
 #: Seconds that the calls in flight have to end after a signal.
 DRAIN_S = 30.0
 
@@ -64,6 +66,8 @@ class Dispatcher:
         #: Groups that the deadline cut: their late results are still taken.
         self._cut: set[GroupKey] = set()
         self._late: list[dict[str, str]] = []
+        #: Slots whose judges gave no score, until one has given one; then None.
+        self._unread: set[tuple[GroupKey, int]] | None = set()
         self._workers = 0
         self._next_tick = self._next_word = 0.0
         self._alive_at = 0.0
@@ -207,7 +211,27 @@ class Dispatcher:
                 touched[group.key] = group
             else:
                 self._late.append(dict(entry))
+        for group in touched.values():
+            self._refuse_unread(group)
         self._move_on(touched)
+
+    def _refuse_unread(self, group: OpenGroup) -> None:
+        """Stop the run if no judge's answer can be read: more of them would be paid for nothing."""
+        if self._unread is None:
+            return
+        if group.is_judged():
+            self._unread = None
+            return
+        unread = group.unread()
+        self._unread |= {(group.key, failure.slot) for failure in unread}
+        if unread and len(self._unread) >= FIRST_JUDGED:
+            sentence = (
+                f"none of the first {len(self._unread)} judged texts has a score. The last:"
+                f" {unread[-1].message}. Name another judge, raise judge_max_tokens, or ask for the"
+                " score in the rubric"
+            )
+            self._store.stop("judge", sentence)
+            raise RunStopped("judge", sentence)
 
     def _move_on(self, touched: Mapping[GroupKey, OpenGroup]) -> None:
         ready = []

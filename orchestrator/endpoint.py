@@ -40,7 +40,7 @@ class Endpoint:
         if key is None and url is None and DEFAULT_HOST in self.url:
             raise UsageError(
                 "a model was asked for, but OPENROUTER_API_KEY is not set;"
-                " export it, or leave --model away to use the template engine"
+                " export it, or omit --model to use the template engine"
             )
         self._key = key
 

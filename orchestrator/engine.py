@@ -77,12 +77,17 @@ def check_rewards(
     terms: tuple[RewardTerm, ...],
     columns: tuple[str, ...],
     example: Example | None = None,
+    self_report: bool = True,
 ) -> None:
     """Have every worker load the reward functions and try them on made-up completions, for
-    ``example``. Raises UsageError with what is wrong."""
+    ``example``, with a quality if ``self_report``. Raises UsageError with what is wrong."""
     sample = None if example is None else _sample(example)
     problems = engine.broker.check_rewards(
-        [term.model_dump(mode="json") for term in terms], list(columns), engine.workers, sample
+        [term.model_dump(mode="json") for term in terms],
+        list(columns),
+        engine.workers,
+        sample,
+        self_report,
     )
     if problems:
         raise UsageError("\n".join(problems))

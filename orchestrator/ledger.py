@@ -89,6 +89,24 @@ class OpenGroup:
     def generation_done(self) -> bool:
         return len(self.generated) == len(self.job.generate.prompts)
 
+    def is_judged(self) -> bool:
+        """Whether a judge has scored one of its texts; an empty one has a score without a call."""
+        return any(
+            isinstance(found, Reward)
+            and found.judged
+            and isinstance(made := self.generated.get(slot), Completion)
+            and made.text.strip()
+            for slot, found in self.scored.items()
+        )
+
+    def unread(self) -> list[Failure]:
+        """The texts of whose judges one gave no score that could be read."""
+        return [
+            found
+            for found in self.scored.values()
+            if isinstance(found, Failure) and found.kind is FailureKind.NO_SCORE
+        ]
+
     def done(self) -> bool:
         return self.generation_done() and self.to_score() <= set(self.scored)
 

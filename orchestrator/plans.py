@@ -72,11 +72,15 @@ def drafted(plan: Plan) -> Reply:
 
 async def answered(asker: "Asker", plan: Plan) -> Reply:
     """What a model answers. Raises NoAnswer and EnvironmentNotReady as ``Asker.ask`` does."""
-    from shared.wire.replies import generated_and_quality
+    from orchestrator.asking import NoAnswer
+    from shared.messages import FailureKind
+    from shared.wire.replies import cut_before_text, generated_and_quality
 
     started = time.monotonic()
     found = await asker.ask(plan.prompt.messages, plan.seed)
     written = generated_and_quality(found.answer.text, plan.self_report)
+    if cut := cut_before_text(written, found.answer.finish_reason, asker.max_tokens):
+        raise NoAnswer(FailureKind.REASONED_OUT.value, cut, found.cost_usd)
     return Reply(
         text=written.text,
         quality=written.quality,

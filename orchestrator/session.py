@@ -92,7 +92,9 @@ def play(
     ):
         logs = directory.attempt_logs()
         with engine(inputs.config, directory.name, url, state, logs, interrupts) as machine:
-            check_rewards(machine, inputs.terms("eval"), inputs.columns, inputs.train[0])
+            self_report = inputs.config.asks_self_report() or not inputs.config.model
+            terms, example = inputs.terms("eval"), inputs.train[0]
+            check_rewards(machine, terms, inputs.columns, example, self_report)
             with (
                 connect(machine.url) as brisk,
                 Store(

@@ -214,7 +214,7 @@ class FailureKind(StrEnum):
     REJECTED = "rejected"
     #: The prompt was refused by a content policy.
     MODERATED = "moderated"
-    #: All tokens went into hidden reasoning: raise max_tokens.
+    #: All tokens went into what comes before the text, as reasoning does: raise max_tokens.
     REASONED_OUT = "reasoned_out"
     #: A judge gave no valid score, asked twice.
     NO_SCORE = "no_score"

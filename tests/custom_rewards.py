@@ -31,6 +31,14 @@ def finished(finish_reason: str | None) -> float:
     return float(finish_reason == "stop")
 
 
+def sure(quality: float) -> float:
+    return quality
+
+
+def perhaps_sure(quality: float | None = None) -> float:
+    return quality or 0.0
+
+
 def windowed(window: int = 0) -> float:
     return float(window == 7)
 

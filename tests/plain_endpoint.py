@@ -25,6 +25,8 @@ class Plain(ThreadingHTTPServer):
         self.models: tuple[int, Any] = (200, MODELS)
         #: Status and body of a refusal, for the requests that are refused.
         self.refuses: Callable[[dict[str, Any]], tuple[int, Any] | None] = lambda body: None
+        #: What is answered in place of the usual text, and why it ends.
+        self.says: Callable[[dict[str, Any]], tuple[str, str] | None] = lambda body: None
         self.asked: list[dict[str, Any]] = []
         #: Method and path of every request, and whether any had a key.
         self.paths: list[str] = []
@@ -49,13 +51,14 @@ class _Handler(BaseHTTPRequestHandler):
         words = f"Answer {number} says what superposition is, by an example. " * (2 + number % 3)
         said = {"generated": words, "quality": 0.7, "reason": "Clear.", "score": 7}
         content = json.dumps({**said, "verdict": "first"})
+        content, finish = self.server.says(body) or (content, "stop")
         if body.get("stream"):
             self._stream(content)
             return
         choice = {"index": 0, "message": {"role": "assistant", "content": content}}
         usage = {"prompt_tokens": 40, "completion_tokens": 60, "total_tokens": 100}
         answer = {"id": "chatcmpl-1", "object": "chat.completion", "model": MODEL, "usage": usage}
-        self._send(200, answer | {"choices": [choice | {"finish_reason": "stop"}]})
+        self._send(200, answer | {"choices": [choice | {"finish_reason": finish}]})
 
     def _stream(self, content: str) -> None:
         """Seven characters an event."""

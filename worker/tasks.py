@@ -150,10 +150,14 @@ async def _do(loop: WorkerLoop, task: GroupTask) -> None:
 
 @control_command(args=[("terms", str), ("columns", str)], signature="[terms] [columns]")
 def check_rewards(
-    state: Any, terms: list[Any], columns: list[str], sample: dict[str, Any] | None = None
+    state: Any,
+    terms: list[Any],
+    columns: list[str],
+    sample: dict[str, Any] | None = None,
+    self_report: bool = True,
 ) -> dict[str, Any]:
     """What is wrong with these reward terms on this worker, in words."""
-    found = check(_terms.validate_python(terms), frozenset(columns), sample)
+    found = check(_terms.validate_python(terms), frozenset(columns), sample, self_report)
     return {"problems": list(found)}
 
 

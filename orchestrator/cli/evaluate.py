@@ -1,5 +1,6 @@
 """``orchestrator eval``: is the trained policy better, on prompts that it was not trained on?"""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,8 +110,8 @@ def evaluate(
 def _refuse_impossible(min_gain: float | None) -> None:
     from shared.errors import UsageError
 
-    if min_gain is not None and not -1 <= min_gain <= 1:
-        raise UsageError(f"--min-gain {min_gain}: rewards are 0 to 1, so a gain is -1 to 1")
+    if min_gain is not None and not math.isfinite(min_gain):
+        raise UsageError(f"--min-gain {min_gain}: give a finite number")
 
 
 def _result(found: "Plan", baseline: str, min_gain: float | None) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def replay(
     from shared.errors import UsageError
 
     if output is not None and policy is not None:
-        raise UsageError("-o and --policy: with --policy nothing is trained; leave -o away")
+        raise UsageError("-o and --policy: with --policy nothing is trained; omit -o")
     again = train_again(stored_run(RunDirectory.find(RUNS_DIR, run)), settings)
     if policy is not None:
         _judge(again, value_of(again, policy, greedy), as_json)

@@ -116,8 +116,7 @@ def _refuse_beside_resume(options: dict[str, Any]) -> None:
     if stray:
         named = stray[0].replace("--configs", "a config file").replace("--settings", "--set")
         raise UsageError(
-            f"--resume takes the run's own config and data; leave {named} away"
-            " (only --budget may change)"
+            f"--resume takes the run's own config and data; omit {named} (only --budget may change)"
         )
 
 

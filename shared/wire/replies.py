@@ -126,6 +126,13 @@ def generated_and_quality(written: str, wanted_structured: bool) -> Generated:
     return Generated("", None) if _BARELY_BEGUN.match(written) else _as_it_is(written)
 
 
+def cut_before_text(generated: Generated, finish_reason: str | None, max_tokens: int) -> str:
+    """What is wrong with an answer that was cut before its text began; empty if it was not."""
+    if finish_reason != "length" or generated.text.strip():
+        return ""
+    return f"the answer was cut at max_tokens={max_tokens} before its text began; raise max_tokens"
+
+
 def _as_it_is(written: str) -> Generated:
     return Generated(written, None)
 

@@ -207,5 +207,5 @@ def test_a_replay_refuses_settings_and_policies_that_make_no_sense(
     (workplace / "bad.json").write_text("{}", encoding="utf-8")
     assert "no policy for the domains" in refused(workplace, "replay", RUN, "--policy", "bad.json")
     both = refused(workplace, "replay", RUN, "--policy", own, "-o", "x.json")
-    assert "leave -o away" in both
+    assert "omit -o" in both
     assert run_directories(workplace) == []

@@ -1,5 +1,6 @@
 """A whole run at an endpoint that speaks plain OpenAI: no key, no prices, no books."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ from tests.openrouter_runs import ASKED_HELD_OUT, arguments, result, rollouts
 from tests.plain_endpoint import MODEL, plain_endpoint
 from tests.running import orchestrator
 
+#: With quotes that are not escaped.
+TEXT = 'She said "qubits" twice, and "bits" once.'
 #: All that every server of this dialect knows.
 KNOWN_FIELDS = {"model", "messages", "max_tokens", "user", "temperature", "top_p"}
 
@@ -84,3 +87,71 @@ def test_a_run_asks_as_the_model_turns_out_to_want_it(workplace: Path) -> None:
     assert result(workplace)["cost"]["faults"] == {}
     # Two refusals taught it, and no call of the run was refused.
     assert sum(refuse(body) is not None for body in server.asked) == 2
+
+
+def is_judging(body: dict[str, Any]) -> bool:
+    return "material to be judged" in body["messages"][0]["content"]
+
+
+def test_reasoning_and_broken_json_are_read_and_what_is_cut_before_its_text_fails(
+    workplace: Path,
+) -> None:
+    words = arguments(workplace, "--steps=1", "--set=group_size=3", judge=False, prompts=3)
+    forms = (
+        ("<think>Hm {x}.</think>" + json.dumps({"generated": TEXT, "quality": 0.4}), "stop"),
+        ('{"generated": "' + TEXT + '", "quality": 0.4}', "stop"),
+        ('{"quality": 0.4, "generated', "length"),
+    )
+    with plain_endpoint() as server:
+        server.says = lambda body: forms[len(server.asked) % 3]
+        ended = orchestrator(
+            *words, f"--model={MODEL}", cwd=workplace, OPENROUTER_BASE_URL=server.url
+        )
+
+    assert ended.code == 0, ended.err
+    rows = rollouts(workplace)
+    read = [row["completion"] for row in rows if row["completion"]]
+    failures = [row["failure"] for row in rows if row["failure"]]
+    assert {(one["text"], one["quality"]) for one in read} == {(TEXT, 0.4)}
+    assert {(one["kind"], one["message"]) for one in failures} == {
+        (
+            "reasoned_out",
+            "the answer was cut at max_tokens=800 before its text began; raise max_tokens",
+        )
+    }
+    assert len(read) + len(failures) == len(rows)
+
+
+def test_a_judge_that_no_score_can_be_read_of_stops_the_run_before_it_has_spent_on(
+    workplace: Path,
+) -> None:
+    words = arguments(workplace, "--steps=20", "--set=group_size=8", judge=False, prompts=4)
+
+    with plain_endpoint() as server:
+        server.says = lambda body: ("A fine text, I like it.", "stop") if is_judging(body) else None
+        judged = (f"--model={MODEL}", f"--judge={MODEL}", "--set=heldout=")
+        ended = orchestrator(*words, *judged, cwd=workplace, OPENROUTER_BASE_URL=server.url)
+
+    assert ended.code == 3, ended.err
+    assert "judged texts has a score" in ended.err
+    assert "'A fine text, I like it.'" in ended.err
+    assert "--resume" in ended.err
+
+
+def test_a_reward_that_requires_a_quality_that_no_prompt_asks_for_costs_nothing(
+    workplace: Path,
+) -> None:
+    (workplace / "own.py").write_text("def reward(completion, quality):\n    return quality\n")
+    words = arguments(workplace, "--steps=1", judge=False, prompts=2)
+
+    with plain_endpoint() as server:
+        ended = orchestrator(
+            *(*words, f"--model={MODEL}", '--set=reward_funcs=["own:reward"]'),
+            cwd=workplace,
+            OPENROUTER_BASE_URL=server.url,
+        )
+
+    assert ended.code == 2, ended.err
+    assert "set self_report = true" in ended.err
+    # The small question of the preflight alone.
+    assert len(server.asked) <= 1

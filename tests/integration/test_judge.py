@@ -205,9 +205,29 @@ def test_without_a_score_in_the_end_the_reward_is_missing_and_not_0(
 
     assert (found, failure["kind"]) == ("Failure", kind)
     assert failure["message"].startswith("judge: ")
+    # What was answered is quoted.
+    assert kind != "no_score" or "asked twice; its last answer: '" in failure["message"]
     assert "value" not in failure
     assert standin.control("received")["count"] == calls
     assert spending(empty_redis, run_id).calls["judge"] == calls
+
+
+def test_a_fault_with_one_judges_answer_costs_one_slot_and_not_the_group(
+    empty_url: str, empty_redis: Redis, standin: Running, run_id: str
+) -> None:
+    asked, keys = job(run_id), RunKeys(run_id)
+    slots = keys.slots(1, "e001")
+    for slot in (1, 2):
+        generated = json.dumps(["Completion", completion(slot=slot).model_dump(mode="json")])
+        empty_redis.hset(slots, slot_field("generate", slot), generated)
+    empty_redis.hset(slots, "judge0:1", '["JudgeAnswer",{}]')
+
+    kind, _ = scored(empty_url, empty_redis, standin, asked)
+
+    others = [json.loads(str(empty_redis.hget(slots, slot_field("score", n)))) for n in (1, 2)]
+    assert [kind, *(other[0] for other in others)] == ["Reward", "Failure", "Reward"]
+    assert others[0][1]["kind"] == "worker_error"
+    assert "the judge's answer could not be read: ValidationError" in others[0][1]["message"]
 
 
 async def scores_by_model(writer: asyncio.StreamWriter, request: Request) -> None:

@@ -315,6 +315,14 @@ def test_the_reference_is_among_the_completions_that_are_tried() -> None:
     assert len(check(strict, frozenset(), {"reference": None})) == 1
 
 
+def test_a_quality_that_no_prompt_asks_for_may_be_read_and_not_required() -> None:
+    needs = [term(OWN + "sure")]
+    (problem,) = check(needs, frozenset(), None, False)
+    assert "set self_report = true, or give the parameter a default" in problem
+    assert check(needs, frozenset()) == ()
+    assert check([term(OWN + "perhaps_sure"), term("quality")], frozenset(), None, False) == ()
+
+
 def test_check_hints_at_a_misspelt_column() -> None:
     (problem,) = check([term(OWN + "graded")], frozenset({"dificulty"}))
     assert "did you mean 'dificulty'?" in problem

@@ -3,8 +3,8 @@
 import time
 
 from shared.keys import slot_field
-from shared.messages import Completion, GenerateJob, Sampling, SlotPrompt
-from shared.wire.replies import GENERATED, generated_and_quality
+from shared.messages import Completion, Failure, FailureKind, GenerateJob, Sampling, SlotPrompt
+from shared.wire.replies import GENERATED, cut_before_text, generated_and_quality
 from shared.wire.requests import chat_body
 from worker.calls import Ask, Caller, Reply, Role
 from worker.failures import ProviderFailure
@@ -47,13 +47,17 @@ class OpenRouterProvider:
         await self._caller.ask(Ask(call, role, body, job.sampling, job.limits, held), keep)
 
 
-def _completion(slot: int, sampling: Sampling, reply: Reply, seconds: float) -> Completion:
+def _completion(
+    slot: int, sampling: Sampling, reply: Reply, seconds: float
+) -> Completion | Failure:
     answer = reply.answer
-    text, quality = generated_and_quality(answer.text, sampling.self_report)
+    generated = generated_and_quality(answer.text, sampling.self_report)
+    if cut := cut_before_text(generated, answer.finish_reason, sampling.max_tokens):
+        return ProviderFailure(FailureKind.REASONED_OUT, cut, reply.attempts).of_slot(slot)
     return Completion(
         slot=slot,
-        text=text,
-        quality=quality,
+        text=generated.text,
+        quality=generated.quality,
         model=answer.model or sampling.model,
         provider=answer.provider or "unknown",
         finish_reason=answer.finish_reason,

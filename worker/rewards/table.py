@@ -143,13 +143,17 @@ def score(job: ScoreJob, completion: Completion, judged: float | None = None) ->
 
 
 def check(
-    terms: Sequence[RewardTerm], columns: frozenset[str], sample: Mapping[str, Any] | None = None
+    terms: Sequence[RewardTerm],
+    columns: frozenset[str],
+    sample: Mapping[str, Any] | None = None,
+    self_report: bool = True,
 ) -> tuple[str, ...]:
     """Say in words what is wrong with the terms, given the data's extra columns; empty is fine.
 
     Every function is tried: a built-in one to test its options, a user's on made-up completions of
     several kinds, for ``sample``'s prompt, reference, terms and columns. One that gives a number
-    for any of them is good: that it raises for another may be what it says of such a text.
+    for any of them is good: that it raises for another may be what it says of such a text. Without
+    ``self_report`` no completion has a quality, and none of the user's may require one.
     """
     problems = []
     if not any(term.weight > 0 for term in terms):
@@ -167,6 +171,11 @@ def check(
         except UsageError as error:
             problems.append(str(error))
         else:
+            if not self_report and ":" in term.name and "quality" in reward.required:
+                problems.append(
+                    f"reward {term.name!r} asks for 'quality', and the model is not asked for an"
+                    " estimate of it: set self_report = true, or give the parameter a default"
+                )
             problems += _misfits(reward, term.options, columns) or _trial(
                 reward, term.options, sample or {}, until
             )
