@@ -58,7 +58,7 @@ def summary(inputs: Inputs, outcome: Outcome, spent: Spending, seconds: float) -
         "stopped": outcome.stopped and outcome.stopped._asdict(),
         "seconds": round(seconds, 3),
         "policy_version": outcome.weights.version,
-        "cost": spent._asdict() | {"total_usd": spent.total_usd},
+        "cost": spent._asdict() | {"total_usd": spent.known_usd},
         "verdict": verdict,
         "heldout": told(found.initial, verdict),
         "heldout_vs_plain": told(found.plain, verdict),
