@@ -46,8 +46,7 @@ class _Calls(_Part):
 class _Cost(_Part):
     """A replay has the total alone."""
 
-    #: None: calls were made, and nothing of their cost is known.
-    total_usd: float | None
+    total_usd: float
     spent: _Roles | None = None
     estimated: _Roles | None = None
     perhaps: _Roles | None = None

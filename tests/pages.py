@@ -17,6 +17,7 @@ NAMED_FILE = re.compile(r"# ([\w.-]+\.(?:py|toml))\b")
 #: Lines that begin so are not run: they install, need Docker or a cluster, or are a clone's own.
 SKIPPED = (
     "docker ",
+    "kubectl ",
     "pip install",
     "make ",
     "cp .env.example",

@@ -42,7 +42,9 @@ def test_the_judge_sees_both_texts_in_both_orders_and_nothing_of_who_wrote_them(
     found = json.loads(ended.out)
     judged = [body for body in server.asked if "verdict" in body["messages"][0]["content"]]
     assert len(judged) == 2 * len(rows)
-    assert len(server.asked) == 2 * len(judged)
+    # Beside them one small question to each model of each run, and to its judge.
+    questions = [body for body in server.asked if body["user"].startswith("question/")]
+    assert len(server.asked) == 2 * len(judged) + len(questions)
     (folder,) = (workplace / "runs" / "secret-one--run" / "evaluations").iterdir()
     kept = json_lines((folder / "rows.jsonl").read_text("utf-8"))
     written = {(r["arm"], r["example"]): r["completion"]["text"] for r in kept if r["arm"] in "ab"}

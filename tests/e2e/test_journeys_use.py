@@ -94,7 +94,7 @@ def test_a_policy_and_the_seeds_call_work_in_peoples_own_code(
 
 
 def test_runs_are_compared_with_intervals(standin: Running, trained: Path) -> None:
-    interval = r"95% CI \[[+-]0\.\d+, [+-]0\.\d+\]   wins \d ties \d losses \d   [A-Z ]+"
+    interval = r"95% CI \[[+-]0\.\d+, [+-]0\.\d+\]   wins \d ties \d losses \d   [A-Za-z ]+"
     with terminal(trained, environment(standin)) as person:
         person.type(
             "orchestrator eval c2e1 --data heldout.jsonl --baseline initial -n 2 --min-gain -1"

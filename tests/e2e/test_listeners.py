@@ -114,5 +114,5 @@ def test_a_callback_that_cannot_be_loaded_stops_the_run_before_it_starts(workpla
     refused = orchestrator("run", '--set=callbacks=["mine:Heard"]', cwd=workplace)
 
     assert refused.code == 2
-    assert "mine has no class 'Heard' derived from orchestrator.Callback" in refused.err
+    assert "callbacks names 'mine:Heard': module 'mine' has no 'Heard'" in refused.err
     assert not (workplace / "runs").exists()

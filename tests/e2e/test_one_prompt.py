@@ -74,7 +74,11 @@ def planned(policy: Policy, row: dict[str, Any]) -> Plan:
 
 
 def test_training_and_held_out_prompts_are_the_plans(trained: Trained) -> None:
-    asked = {body["user"].split("/", 1)[1]: body["messages"] for body in trained.endpoint.asked}
+    asked = {
+        body["user"].split("/", 1)[1]: body["messages"]
+        for body in trained.endpoint.asked
+        if "user" in body
+    }
     text = (only_run(trained.folder) / "rollouts.jsonl").read_text(encoding="utf-8")
     rows = [row for row in map(json.loads, text.splitlines()) if row["concepts"]]
 
@@ -89,7 +93,11 @@ def test_training_and_held_out_prompts_are_the_plans(trained: Trained) -> None:
 def test_only_a_reward_that_reads_it_has_the_model_asked_for_its_own_estimate(
     trained: Trained,
 ) -> None:
-    systems = {body["messages"][0]["content"] for body in trained.endpoint.asked}
+    systems = {
+        body["messages"][0]["content"]
+        for body in trained.endpoint.asked
+        if not body.get("user", "").startswith("question/")
+    }
 
     assert systems == {f"{BASE}\n\n{REPLY_AS_JSON}" if trained.self_report else BASE}
 

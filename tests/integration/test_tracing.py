@@ -33,7 +33,21 @@ from worker.watching import EndedCall
 TASK = GroupTask("mine", 3, "e017", "generate", 1)
 SECRET = "what the model wrote"
 ANSWER = Answer(
-    SECRET, False, "model-2026", "", "stop", "stop", 12, 34, 0.001, "gen-1", False, "", False
+    text=SECRET,
+    reasoned=False,
+    characters=len(SECRET),
+    refusal=False,
+    model="model-2026",
+    provider="",
+    finish_reason="stop",
+    native_finish_reason="stop",
+    prompt_tokens=12,
+    completion_tokens=34,
+    cost_usd=0.001,
+    generation_id="gen-1",
+    cache_hit=False,
+    source_id="",
+    truncated=False,
 )
 
 

@@ -62,7 +62,8 @@ def test_a_process_that_is_killed_leaves_an_interrupted_run(run: Path) -> None:
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(run)])
     try:
-        wait_until(lambda: state_of(run).state is RunState.RUNNING, "attended")
+        # The lock is taken before the state is written.
+        wait_until(lambda: state_of(run)[::2] == (RunState.RUNNING, 5), "attended")
     finally:
         put_down(process)
 

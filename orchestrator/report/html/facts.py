@@ -191,8 +191,7 @@ class Facts:
     explained: Mapping[str, Any] | None
     instrument: tuple[str, ...]
     roles: tuple[Role, ...]
-    #: None: not even an estimate of it is known.
-    cost_usd: float | None
+    cost_usd: float
     #: Faults of calls, repeated ones included, by name.
     faults: Mapping[str, int]
     rollouts: Rollouts
