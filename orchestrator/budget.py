@@ -65,6 +65,11 @@ class Spending(NamedTuple):
         return sum(self.spent.values()) + sum(self.estimated.values())
 
     @property
+    def known_usd(self) -> float | None:
+        """The total; None where calls were made and not even an estimate of their cost is known."""
+        return known_usd(self.total_usd, self.unknown, self._stand_ins)
+
+    @property
     def _stand_ins(self) -> dict[str, float]:
         return {role: self.estimated[role] + self.perhaps[role] for role in self.estimated}
 
@@ -94,11 +99,20 @@ def unpriced(unknown: Mapping[str, int], estimated: Mapping[str, float]) -> int:
     return sum(calls for role, calls in unknown.items() if not estimated.get(role))
 
 
-def cost_words(total_usd: float, unknown: Mapping[str, int], estimated: Mapping[str, float]) -> str:
+def known_usd(
+    total_usd: float | None, unknown: Mapping[str, int], estimated: Mapping[str, float]
+) -> float | None:
+    """A total for programs: None, and not 0, where nothing of it is known."""
+    return None if not total_usd and unpriced(unknown, estimated) else total_usd
+
+
+def cost_words(
+    total_usd: float | None, unknown: Mapping[str, int], estimated: Mapping[str, float]
+) -> str:
     """A total for people: a cost that is not known is never said as $0."""
     calls = unpriced(unknown, estimated)
     if not calls:
-        return f"${total_usd:.4f}"
+        return f"${total_usd or 0.0:.4f}"
     return "unknown" if not total_usd else f"${total_usd:.4f} and the unknown cost of {calls} calls"
 
 

@@ -41,6 +41,10 @@ START_TIMEOUT_S = 60.0
 QUOTED_LINES = 12
 #: Seconds between two looks at whether all children still run.
 MEND_INTERVAL_S = 0.5
+#: Ports to try: another process may take one between its choice and the server's start.
+PORT_TRIES = 5
+#: What Valkey says of a port that is not free.
+PORT_TAKEN = b"Address already in use"
 
 
 class Embedded:
@@ -102,22 +106,30 @@ class Embedded:
             self._lock = None
 
     def _start_valkey(self) -> None:
-        binary = _valkey()
+        binary, log = _valkey(), self._logs / "valkey.log"
         self._logs.mkdir(parents=True, exist_ok=True)
-        password, port = secrets.token_urlsafe(24), free_port()
+        for tries_left in reversed(range(PORT_TRIES)):
+            begin = log.stat().st_size if log.exists() else 0
+            self._server, self.url = self._server_at(free_port(), binary, log)
+            try:
+                self.version = self._await_server(self._server)
+                return
+            except EnvironmentNotReady:
+                if not tries_left or PORT_TAKEN not in log.read_bytes()[begin:]:
+                    raise
+                stop([self._server])
+
+    def _server_at(self, port: int, binary: str, log: Path) -> tuple[Child, str]:
+        """A server that starts, and its address."""
+        password = secrets.token_urlsafe(24)
         config = "\n".join([
             "bind 127.0.0.1", f"port {port}", f"requirepass {password}", "daemonize no",
             f"dir {_quoted(self._state.resolve())}", "appendonly yes", "appendfsync everysec",
             "maxmemory-policy noeviction", 'save ""', "loglevel notice", "",
         ])  # fmt: skip
-        self._server = Child(
-            [binary, "-"],
-            self._logs / "valkey.log",
-            {"KEEPER_STDIN": config},
-            inherited=[self._lock] if self._lock is not None else [],
-        )
-        self.url = f"redis://:{password}@127.0.0.1:{port}/0"
-        self.version = self._await_server(self._server)
+        inherited = [self._lock] if self._lock is not None else []
+        server = Child([binary, "-"], log, {"KEEPER_STDIN": config}, inherited)
+        return server, f"redis://:{password}@127.0.0.1:{port}/0"
 
     def _await_server(self, server: Child) -> str:
         client = connect(self.url)

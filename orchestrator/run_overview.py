@@ -129,4 +129,4 @@ def _started(path: Path) -> str | None:
 def _known_cost(cost: Mapping[str, Any]) -> float | None:
     """The total in USD; None where not even an estimate of it is known."""
     total, unknown = cost["total_usd"], sum(cost.get("unknown", {}).values())
-    return None if unknown and not total else float(total)
+    return None if total is None or (unknown and not total) else float(total)

@@ -46,7 +46,8 @@ class _Calls(_Part):
 class _Cost(_Part):
     """A replay has the total alone."""
 
-    total_usd: float
+    #: None: calls were made, and nothing of their cost is known.
+    total_usd: float | None
     spent: _Roles | None = None
     estimated: _Roles | None = None
     perhaps: _Roles | None = None

@@ -31,6 +31,11 @@ class Proxy:
         login, at, _ = self._parts.netloc.rpartition("@")
         return urlunsplit(self._parts._replace(netloc=f"{login}{at}{self._address}:{port}"))
 
+    @property
+    def connections(self) -> int:
+        """How many ends of connections are open now."""
+        return len(self._open)
+
     def cut(self) -> None:
         """Reset every connection that is open now, in the middle of whatever it says."""
         self._loop.call_soon_threadsafe(self._cut)

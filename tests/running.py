@@ -75,6 +75,10 @@ class Started:
         return self.process.pid
 
     @property
+    def out(self) -> str:
+        return self._out.read_text(encoding="utf-8")
+
+    @property
     def err(self) -> str:
         return self._err.read_text(encoding="utf-8")
 
@@ -104,7 +108,7 @@ class Started:
     def end(self) -> Finished:
         """Wait for the end."""
         code = self.process.wait(2 * PATIENCE_S)
-        return Finished(code, self._out.read_text(encoding="utf-8"), self.err)
+        return Finished(code, self.out, self.err)
 
 
 @contextmanager

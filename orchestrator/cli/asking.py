@@ -127,7 +127,7 @@ def _stopped(folder: "Folder", way: Way, reason: str, code: int) -> NoReturn:
     bill = spent(folder.ledger())
     if way.as_json:
         row = {"event": "stopped", "folder": str(folder.path), "reason": reason}
-        click.echo(json.dumps({**row, "total_usd": bill.total_usd}))
+        click.echo(json.dumps({**row, "total_usd": bill.known_usd}))
     click.echo(
         f"{reason}; spent {bill.words}; what was answered is kept in {shown_path(folder.path)}:"
         " repeat the command to go on",
@@ -141,7 +141,7 @@ def shown(folder: "Folder", found: dict[str, Any], way: Way, lines: Callable[...
     from orchestrator.budget import spent
 
     cost = spent(folder.ledger())
-    found = {**found, "cost": {**cost._asdict(), "total_usd": cost.total_usd}}
+    found = {**found, "cost": {**cost._asdict(), "total_usd": cost.known_usd}}
     folder.keep_result(found)
     if way.as_json:
         click.echo(json.dumps({**found, "folder": str(folder.path)}))

@@ -43,7 +43,7 @@ def say_stopped(
     directory, steps = session.directory, session.directory.steps_saved()
     if as_json:
         row = {"event": "stopped", "run": str(directory.path), "step": steps, "reason": reason}
-        click.echo(json.dumps(row | {"cost_usd": bill and bill.total_usd}))
+        click.echo(json.dumps(row | {"cost_usd": bill and bill.known_usd}))
     spent_words = f"   spent {bill.words}" if bill and any(bill.calls.values()) else ""
     click.echo(
         f"{reason}; saved step {steps} of {session.inputs.steps} -> {shown_path(directory.path)}"

@@ -152,7 +152,8 @@ def asking(
             # While a person was asked, the same command may have run elsewhere.
             folder.refresh()
             with engine(setting.config, folder.run, url, folder.state, logs, interrupts) as machine:
-                check_rewards(machine, setting.terms, setting.columns)
+                self_report = setting.config.asks_self_report() or not setting.config.model
+                check_rewards(machine, setting.terms, setting.columns, None, self_report)
                 _restore_money(setting, machine.dispatcher)
                 book_questions(machine.dispatcher.redis, folder.run, setting.questions)
                 machine.dispatcher.clear_stop()

@@ -19,6 +19,8 @@ from orchestrator.wording import places
 
 #: Learnt concepts and templates that the closing words name.
 SHOWN_MOVES = 5
+#: Change of a probability that two decimals show.
+SHOWN_CHANGE = 0.005
 #: Characters of a prompt that the next command may hold.
 LONGEST_COMMAND = 80
 
@@ -58,7 +60,7 @@ def summary(inputs: Inputs, outcome: Outcome, spent: Spending, seconds: float) -
         "stopped": outcome.stopped and outcome.stopped._asdict(),
         "seconds": round(seconds, 3),
         "policy_version": outcome.weights.version,
-        "cost": spent._asdict() | {"total_usd": spent.total_usd},
+        "cost": spent._asdict() | {"total_usd": spent.known_usd},
         "verdict": verdict,
         "heldout": told(found.initial, verdict),
         "heldout_vs_plain": told(found.plain, verdict),
@@ -131,6 +133,9 @@ def move_lines(inputs: Inputs, learnt: Sequence[Mapping[str, Any]]) -> Iterator[
     concepts = [m for m in learnt if m["kind"] == "concept"][:SHOWN_MOVES]
     templates = [m for m in learnt if m["kind"] == "template"][: len(inputs.domains)]
     several = len(inputs.domains) > 1
+    if all(abs(m["end"] - m["start"]) < SHOWN_CHANGE for m in learnt):
+        yield "  learnt   nothing: each concept and template is asked for as often as at the start"
+        return
     yield "  learnt   " + "  ".join(_move_words(m) for m in concepts)
     yield "           " + "  ".join(_move_words(m, several) for m in templates)
 

@@ -139,6 +139,23 @@ class Redaction:
         return held
 
 
+class RedactedText:
+    """The same for a text whose parts come in events of their own."""
+
+    def __init__(self, secret: str | None) -> None:
+        self._redaction = Redaction(secret)
+
+    def add(self, part: str) -> str:
+        """What can be handed on now."""
+        # JSON may hold half of a character.
+        said = self._redaction.add(part.encode("utf-8", "surrogatepass"))
+        return said.decode("utf-8", "surrogatepass")
+
+    def end(self) -> str:
+        """What was held back, and was not the secret."""
+        return self._redaction.end().decode("utf-8", "surrogatepass")
+
+
 def _has_choices(fields: Mapping[str, Any]) -> bool:
     choices = fields.get("choices")
     return isinstance(choices, list) and bool(choices) and all(isinstance(c, dict) for c in choices)

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import httpcore
 
-from orchestrator.serve.answers import LARGEST_ANSWER, Redaction, judged, passed_on
+from orchestrator.serve.answers import LARGEST_ANSWER, RedactedText, Redaction, judged, passed_on
 from orchestrator.serve.bills import HEADER, Charge
 from orchestrator.serve.errors import Refused, Reply, in_form
 from orchestrator.serve.self_reports import TextEvents
@@ -112,7 +112,10 @@ async def relay(call: Call, upstream: Upstream, caller: Caller, timeout_s: float
 
 async def _relay_parts(response: httpcore.Response, caller: Caller, call: Call) -> None:
     tail = b"\n\n"
-    texts = TextEvents(call.self_report) if call.planned else None
+    texts = None
+    if call.planned or call.secret:
+        # A secret may be spelt over several events: each is read whole then.
+        texts = TextEvents(call.planned, call.self_report, lambda: RedactedText(call.secret))
     redaction = Redaction(call.secret)
     try:
         async for part in response.aiter_stream():

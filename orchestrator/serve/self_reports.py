@@ -8,7 +8,7 @@ very bytes. Pure.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from shared.wire.channels import divided, divided_so_far
@@ -51,10 +51,13 @@ class TextEvents:
     where the object begins with it, or where none begins soon; else at its end.
     """
 
-    def __init__(self, self_report: bool) -> None:
-        self._self_report = self_report
+    def __init__(self, planned: bool, self_report: bool, last: "Callable[[], Stage]") -> None:
+        """``planned``: the request was rewritten, so that its answer may hold more than the text.
+        ``last``: makes what each text goes through at its end.
+        """
+        self._planned, self._self_report, self._stage = planned, self_report, last
         self._unended = b""
-        self._texts: dict[int, list[_Stage]] = {}
+        self._texts: dict[int, list[Stage]] = {}
         self._last: dict[str, Any] = {}
 
     def add(self, part: bytes) -> bytes:
@@ -91,7 +94,9 @@ class TextEvents:
     def _shorten(self, choice: dict[str, Any]) -> bool:
         """Whether the choice is another one now."""
         index, delta = choice.get("index", 0), choice.get("delta") or {}
-        stages = self._texts.setdefault(index, _stages(self._self_report))
+        if index not in self._texts:
+            self._texts[index] = [*self._stages(), self._stage()]
+        stages = self._texts[index]
         written = delta.get("content")
         new = written if isinstance(written, str) else ""
         for stage in stages:
@@ -103,6 +108,12 @@ class TextEvents:
         choice["delta"] = {**delta, "content": new}
         return True
 
+    def _stages(self) -> "list[Stage]":
+        if not self._planned:
+            return []
+        # The text in the object may itself begin with reasoning.
+        return [_Answer(), _Text(), _Answer()] if self._self_report else [_Answer()]
+
     def _rests(self) -> Iterator[bytes]:
         """Events for the texts that were never said to have ended."""
         for index, stages in self._texts.items():
@@ -111,21 +122,17 @@ class TextEvents:
                 yield _encoded({**self._last, "choices": [choice]})
 
 
-class _Stage(Protocol):
+class Stage(Protocol):
     """One thing that is taken off a text in the making."""
 
-    def add(self, part: str) -> str: ...
+    def add(self, part: str) -> str:
+        """What can be passed on, now that this has come."""
 
     def end(self) -> str:
         """The rest, once; then nothing."""
 
 
-def _stages(self_report: bool) -> "list[_Stage]":
-    # The text in the object may itself begin with reasoning.
-    return [_Answer(), _Text(), _Answer()] if self_report else [_Answer()]
-
-
-def _rest(stages: "list[_Stage]") -> str:
+def _rest(stages: "list[Stage]") -> str:
     rest = ""
     for stage in stages:
         rest = (stage.add(rest) if rest else "") + stage.end()

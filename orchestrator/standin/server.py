@@ -11,7 +11,7 @@ from orchestrator.standin.desk import Desk
 from orchestrator.standin.faults.errors import Circumstances, Refusal, error_reply, refusal
 from orchestrator.standin.http import MAX_HEAD, BadHttp, Request, read_request
 from orchestrator.standin.settings import Settings
-from orchestrator.standin.wire import Reply, json_reply, send
+from orchestrator.standin.wire import Reply, hold_back, json_reply, send
 
 HOST = "127.0.0.1"
 #: What a request may call it: a page can have a name of its own lead here, but not one of these.
@@ -79,6 +79,7 @@ class Server:
         try:
             reply = await chat.reply_to(request, exchange, self.desk)
             received.answered(exchange, reply.status)
+            await hold_back(reply, lambda: self.desk.settings)
             return await send(writer, reply, self.desk.settings, request.keep_alive)
         finally:
             received.end(exchange)

@@ -38,7 +38,7 @@ class Settings(BaseModel):
     free_per_day: Annotated[int, Field(ge=0)] = 1000
     #: The wait that scripted and seeded faults ask for. Real limits say how long it really takes.
     retry_after_s: Annotated[int, Field(ge=0)] = 1
-    #: How long the fault ``slow`` sends nothing.
+    #: How long the fault ``slow`` sends nothing; a change counts for those that wait, too.
     slow_s: Seconds = 5.0
     #: How long the fault ``drip`` sends blank lines, and how often one.
     drip_s: Seconds = 60.0

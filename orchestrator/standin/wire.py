@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
@@ -19,6 +19,8 @@ REASONS = {status.value: status.phrase for status in HTTPStatus} | {
 JSON_TYPE = "application/json"
 HTML_TYPE = "text/html; charset=UTF-8"
 SSE_TYPE = "text/event-stream"
+#: Seconds between two looks at whether a slow answer may go out.
+LOOK_S = 0.02
 
 
 class Delivery(StrEnum):
@@ -57,6 +59,15 @@ def json_reply(
     return Reply(status, json.dumps(content, separators=(",", ":")).encode(), headers)
 
 
+async def hold_back(reply: Reply, settings: Callable[[], Settings]) -> None:
+    """Wait before an answer that is slow, until its time is over by the settings of each moment:
+    with ``slow_s`` = 0 all that wait go out."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    while reply.delivery is Delivery.SLOW and (left := began + settings().slow_s - clock()) > 0:
+        await asyncio.sleep(min(left, LOOK_S))
+
+
 async def send(
     writer: asyncio.StreamWriter, reply: Reply, settings: Settings, keep_alive: bool
 ) -> bool:
@@ -69,15 +80,13 @@ async def send(
             writer.write(_head(reply, False, len(reply.body)) + reply.body[: len(reply.body) // 2])
             await writer.drain()
             return False
-        case Delivery.SLOW:
-            await asyncio.sleep(settings.slow_s)
         case Delivery.DRIP:
             await _drip(writer, reply, settings, keep_alive)
             return keep_alive
         case Delivery.PIECES:
             await _pieces(writer, reply, keep_alive)
             return keep_alive
-        case Delivery.PLAIN:
+        case Delivery.PLAIN | Delivery.SLOW:
             pass
     writer.write(_head(reply, keep_alive, len(reply.body)) + reply.body)
     await writer.drain()

@@ -11,6 +11,7 @@ import pytest
 from orchestrator import Policy
 from orchestrator.config import RunConfig
 from orchestrator.standin import DEFAULT_KEY, Running, Settings, running
+from tests.processes import PATIENCE_S
 from tests.running import ORCHESTRATOR, Ended, Finished, clean_environment, json_lines
 from tests.standin_calls import MODEL
 from tests.trained_policies import policy_file
@@ -45,7 +46,7 @@ def typed(
         input=lines,
         capture_output=True,
         check=False,
-        timeout=30,
+        timeout=2 * PATIENCE_S,
     )
     assert DEFAULT_KEY.encode() not in ended.stdout + ended.stderr
     return Finished(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
@@ -153,7 +154,7 @@ def shell(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=2 * PATIENCE_S,
     )
 
 

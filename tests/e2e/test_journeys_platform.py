@@ -18,7 +18,7 @@ import pytest
 from orchestrator.embedded import connect, free_port
 from orchestrator.standin import DEFAULT_KEY, Running, Settings, running
 from shared.fleet import live_workers
-from tests.openrouter_runs import arguments
+from tests.openrouter_runs import arguments, await_held, hold_step, let_answers_go
 from tests.processes import wait_until
 from tests.running import Started, json_lines, metrics, only_run, started
 from tests.terminal import CTRL_C, Terminal, terminal
@@ -69,10 +69,15 @@ def test_a_fleet_goes_away_and_comes_back_while_a_run_goes_on(
         person.run(f"export OPENROUTER_API_KEY={DEFAULT_KEY}")
         examined(person)
 
+        hold_step(standin, 2)
         person.type(f"orchestrator {' '.join(words)} --yes --json | tee run.jsonl")
         person.wait_for(r'"event": "step", "step": 1\b')
+        await_held(standin)
         for worker in first:
             worker.process.send_signal(signal.SIGTERM)
+        for worker in first:
+            wait_until(lambda told=worker: "Warm shutdown" in told.out, "the worker stops")
+        let_answers_go(standin)
         person.wait_for("no worker alive")
         crew(stack, workplace, url, standin, 2)
         shown = person.end(0)

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.openrouter_runs import ASKED_HELD_OUT, arguments, result, rollouts
 from tests.plain_endpoint import MODEL, plain_endpoint
-from tests.running import orchestrator
+from tests.running import only_run, orchestrator
 
 #: With quotes that are not escaped.
 TEXT = 'She said "qubits" twice, and "bits" once.'
@@ -40,7 +40,11 @@ def test_it_needs_no_key_and_says_what_could_not_be_checked(workplace: Path) -> 
     assert {row["completion"]["cost_usd"] for row in rows} == {None}
     cost = result(workplace)["cost"]
     assert sum(cost["unknown"].values()) == sum(cost["calls"].values()) == 2 * slots + 2
-    assert cost["total_usd"] == 0
+    assert cost["total_usd"] is None
+    report = (only_run(workplace) / "report.html").read_text("utf-8")
+    assert "cost unknown" in report
+    assert "$0" not in report
+    assert "Nothing was paid for" not in report
     assert cost["faults"] == {}
 
 

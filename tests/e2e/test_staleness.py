@@ -6,9 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.standin import Settings, running
-from tests.openrouter_runs import arguments, pointed_at, rollouts
+from tests.openrouter_runs import (
+    arguments,
+    await_held,
+    hold_step,
+    let_answers_go,
+    pointed_at,
+    rollouts,
+)
 from tests.processes import PATIENCE_S
-from tests.running import json_lines, metrics, only_run, orchestrator, started
+from tests.running import (
+    held_after,
+    json_lines,
+    let_go,
+    metrics,
+    only_run,
+    orchestrator,
+    started,
+)
 
 STEPS, BATCH, GROUP = 8, 4, 4
 AHEAD = (
@@ -49,10 +64,12 @@ def test_a_run_with_batches_in_flight_does_every_rollout_once(workplace: Path) -
 
 
 def test_a_killed_run_takes_up_what_was_in_flight(workplace: Path) -> None:
-    with started("run", *AHEAD, "--set=template_latency_s=0.3", cwd=workplace) as command:
-        run = command.await_step(workplace, 3)
+    options = ("--set=template_latency_s=0.1", held_after(3, workplace))
+    with started("run", *AHEAD, *options, cwd=workplace) as command:
+        run = command.await_hold(workplace)
         command.process.send_signal(signal.SIGKILL)
         command.process.wait(PATIENCE_S)
+    let_go(workplace)
 
     resumed = orchestrator("run", "--resume", run.name, cwd=workplace, name="resumed")
 
@@ -61,12 +78,16 @@ def test_a_killed_run_takes_up_what_was_in_flight(workplace: Path) -> None:
 
 
 def test_what_was_paid_for_in_flight_is_not_paid_for_again(workplace: Path) -> None:
-    with running(Settings(latency_ms=300, sigma=0.5, noise=0.1)) as standin:
+    with running(Settings(latency_ms=50, sigma=0.5, noise=0.1)) as standin:
+        hold_step(standin, 4)
         options = ("--set=max_staleness=2", "--steps=6", "--no-live", "--yes")
         words = arguments(workplace, *options, judge=False)
         with started(*words, cwd=workplace, **pointed_at(standin)) as command:
             run = command.await_step(workplace, 2)
+            await_held(standin)
             command.process.send_signal(signal.SIGINT)
+            command.await_words("stopping after the calls in flight")
+            let_answers_go(standin)
             assert command.end().code == 130
         resumed = orchestrator(
             "run", "--resume", run.name, cwd=workplace, name="resumed", **pointed_at(standin)

@@ -1,7 +1,6 @@
 """Redis that is slow, restarts, refuses or forgets: a run waits and goes on, or stops resumable."""
 
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,7 @@ from redis import Redis
 from orchestrator.data import BUILTIN_TRAIN
 from orchestrator.embedded import Embedded, connect, free_port
 from shared.keys import WORKER_TTL_S
+from tests.processes import PATIENCE_S, wait_until
 from tests.proxy import Proxy, proxying
 from tests.running import (
     SMALL,
@@ -85,11 +85,12 @@ def test_connections_that_are_cut_in_the_middle_are_made_again(
         let_go(workplace)
         # Those of two workers and a run, again and again while it goes on.
         for _ in range(8):
+            wait_until(lambda: proxy.connections, "connections are made again")
             proxy.cut()
             time.sleep(0.35)
 
         assert_as_if_undisturbed(command, workplace, small_run)
-        assert proxy.cuts > 8
+        assert proxy.cuts >= 8
 
 
 def test_a_server_that_pauses_as_in_a_failover_is_waited_for(
@@ -115,9 +116,11 @@ def test_a_failover_is_waited_for_by_workers_and_orchestrator(
         workers = [
             stack.enter_context(worker_process(own.url, workplace, name)) for name in ("one", "two")
         ]
-        with started("run", f"--redis={own.url}", *SLOW, cwd=workplace) as command:
-            command.await_step(workplace, 1)
+        options = (f"--redis={own.url}", *SLOW, held_after(1, workplace))
+        with started("run", *options, cwd=workplace) as command:
+            command.await_hold(workplace)
             redis.replicaof("127.0.0.1", free_port())
+            let_go(workplace)
             before = len(metrics(only_run(workplace)))
             # Longer than a lease, and than a worker's card, count.
             time.sleep(WORKER_TTL_S + 1)
@@ -129,7 +132,7 @@ def test_a_failover_is_waited_for_by_workers_and_orchestrator(
 
         for worker in workers:
             worker.process.send_signal(signal.SIGTERM)
-            assert worker.process.wait(20) == 0
+            assert worker.process.wait(PATIENCE_S) == 0
 
 
 def test_a_server_whose_memory_is_full_for_a_while_is_waited_for(
@@ -205,14 +208,16 @@ def test_a_slot_that_never_answers_does_not_hold_up_its_step(
     empty_url: str, empty_redis: Redis, workplace: Path
 ) -> None:
     """A step closes at its deadline with what has come."""
-    with worker_process(empty_url, workplace, "only"):
-        options = (*SLOW, "--set=step_deadline_s=4")
+    with worker_process(empty_url, workplace, "only") as only:
+        options = (*SMALL, "--no-live", "--set=step_deadline_s=10", held_after(1, workplace))
         with started("run", f"--redis={empty_url}", *options, cwd=workplace) as command:
-            command.await_words("  plan ")
-            holding = threading.Thread(target=hold_one_group_of_step_2, args=(empty_redis,))
-            holding.start()
+            command.await_hold(workplace)
+            # While the only worker stands still, so that it cannot come first.
+            only.process.send_signal(signal.SIGSTOP)
+            let_go(workplace)
+            wait_until(lambda: hold_one_group_of_step_2(empty_redis), "a group of step 2 is held")
+            only.process.send_signal(signal.SIGCONT)
             how = command.end()
-            holding.join()
 
     assert how.code == 0, how.err
     rows = json_lines((only_run(workplace) / "rollouts.jsonl").read_text("utf-8"))
@@ -223,11 +228,9 @@ def test_a_slot_that_never_answers_does_not_hold_up_its_step(
     assert trained
 
 
-def hold_one_group_of_step_2(redis: Redis) -> None:
-    """Take the lease of its scoring while it is being generated, and never let go."""
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        for job in redis.scan_iter("cgrpo:*:job:2:*:score", count=1000):
-            lease = str(job).replace(":job:", ":lease:")
-            if redis.set(lease, "a worker that hangs", nx=True, ex=60):
-                return
+def hold_one_group_of_step_2(redis: Redis) -> bool:
+    """Take the lease of its scoring before it is generated, and never let go."""
+    for job in redis.scan_iter("cgrpo:*:job:2:*:score", count=1000):
+        lease = str(job).replace(":job:", ":lease:")
+        return bool(redis.set(lease, "a worker that hangs", nx=True, ex=60))
+    return False

@@ -7,34 +7,52 @@ from pathlib import Path
 from redis import Redis
 
 from orchestrator.standin import Settings, running
-from tests.openrouter_runs import arguments, pointed_at, result, rollouts
+from tests.openrouter_runs import (
+    arguments,
+    await_held,
+    hold_step,
+    let_answers_go,
+    pointed_at,
+    result,
+    rollouts,
+)
 from tests.processes import PATIENCE_S, wait_until
-from tests.running import started
+from tests.running import metrics, only_run, started
 from tests.working import Worker, worker_process
+
+#: What a worker says when it is told to stop.
+STOPS = "Warm shutdown"
 
 
 def test_a_rolling_restart_of_the_fleet_loses_nothing_and_pays_nothing_twice(
     empty_url: str, empty_redis: Redis, workplace: Path
 ) -> None:
-    slow = Settings(latency_ms=500, sigma=0.3, noise=0.1)
-    with running(slow) as standin, ExitStack() as stack:
+    # Given workers with a group each, so that every one of them has work in the middle of a step.
+    with running(Settings(latency_ms=20, noise=0.1)) as standin, ExitStack() as stack:
         environment = pointed_at(standin)
 
         def worker(name: str) -> Worker:
-            made = worker_process(empty_url, workplace, name, environment=environment)
+            few = ("--groups", "1", "--lease-s", "60")
+            made = worker_process(empty_url, workplace, name, *few, environment=environment)
             return stack.enter_context(made)
 
         crew = [worker(f"old-{number}") for number in range(3)]
-        # Given a run with more slots than the governor lets out, so that many wait.
-        options = ("--steps=5", "--set=max_inflight=12", f"--redis={empty_url}", "--yes")
+        # More slots than the governor lets out, so that many wait.
+        hold_step(standin, 2)
+        options = ("--steps=3", "--set=max_inflight=12", f"--redis={empty_url}", "--yes")
         run = started(*arguments(workplace, *options), cwd=workplace, **environment)
         command = stack.enter_context(run)
         command.await_step(workplace, 1)
+        await_held(standin)
 
-        # When every worker is replaced, one after the other.
+        # When every worker is replaced, and is told so while answers are held.
         for number, old in enumerate(crew):
             worker(f"new-{number}")
             old.process.send_signal(signal.SIGTERM)
+            wait_until(lambda log=old.log: STOPS in log.read_text("utf-8"), "the worker stops")
+        assert len(metrics(only_run(workplace))) == 1
+        let_answers_go(standin)
+        for old in crew:
             assert old.process.wait(PATIENCE_S) == 0
         how = command.end()
 

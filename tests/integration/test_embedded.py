@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from redis.exceptions import AuthenticationError
 
-from orchestrator import state_lock
+from orchestrator import embedded, state_lock
 from orchestrator.embedded import Embedded, check_server, connect, free_port
 from shared.errors import EnvironmentNotReady, Fenced
 from shared.fleet import live_workers
@@ -109,6 +110,36 @@ def test_data_survives_and_is_found_again(tmp_path: Path) -> None:
         assert second.url != old
         with connect(second.url) as redis:
             assert redis.hgetall("cgrpo:test") == {"version": "7"}
+
+
+def test_a_port_that_another_process_took_in_between_is_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        taken = int(other.getsockname()[1])
+        ports = iter([taken, taken, free_port()])
+        monkeypatch.setattr(embedded, "free_port", lambda: next(ports))
+        with (
+            Embedded(tmp_path / "state", tmp_path / "logs", workers=0, groups=1) as cluster,
+            connect(cluster.url) as redis,
+        ):
+            assert redis.ping()
+            assert urlsplit(cluster.url).port != taken
+
+
+def test_a_port_that_is_never_free_is_an_error_with_the_servers_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        taken = int(other.getsockname()[1])
+        monkeypatch.setattr(embedded, "free_port", lambda: taken)
+        with (
+            pytest.raises(EnvironmentNotReady, match="Address already in use"),
+            Embedded(tmp_path / "state", tmp_path / "logs", workers=0, groups=1),
+        ):
+            pass
 
 
 def test_a_cluster_that_starts_again_does_not_wait_for_the_dead(tmp_path: Path) -> None:

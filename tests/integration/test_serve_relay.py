@@ -94,34 +94,43 @@ def test_the_callers_own_key_is_sent_on_in_place_of_the_servers(policy: Policy) 
         assert case.received()[0]["authorization"] == f"Bearer {KEY}"
 
 
-@pytest.mark.parametrize("text", [PLANNED, UNKNOWN])
-def test_the_parts_of_a_stream_arrive_as_they_come(policy: Policy, text: str) -> None:
-    arrived = asyncio.Event()
+@pytest.mark.parametrize(
+    ("text", "keys", "whole"),
+    [
+        (PLANNED, Keys(), True),
+        # The server's own key may be spelt over several events.
+        (UNKNOWN, Keys(endpoint=KEY), True),
+        (UNKNOWN, Keys(), False),
+    ],
+)
+def test_the_parts_of_a_stream_arrive_as_they_come(
+    policy: Policy, text: str, keys: Keys, whole: bool
+) -> None:
+    arrived = asyncio.Semaphore(0)
     loops = []
 
     async def waits_for_the_caller(writer: asyncio.StreamWriter, request: Request) -> None:
         loops.append(asyncio.get_running_loop())
         writer.write(STREAM + chunk(b": PROCESSING\n\n"))
-        await arrived.wait()
-        arrived.clear()
+        await arrived.acquire()
         writer.write(chunk(EVENT[:10]))
-        await arrived.wait()
+        await arrived.acquire()
         writer.write(chunk(EVENT[10:]) + b"0\r\n\r\n")
 
-    with between(policy, waits_for_the_caller) as case:
+    with between(policy, waits_for_the_caller, keys=keys) as case:
         url = f"{case.served.base_url}/chat/completions"
         sent = body(text, stream=True)
         with httpx.stream("POST", url, content=sent, timeout=10, trust_env=False) as answer:
             parts = answer.iter_raw()
             assert next(parts) == b": PROCESSING\n\n"
-            loops[0].call_soon_threadsafe(arrived.set)
-            if text == PLANNED:
+            loops[0].call_soon_threadsafe(arrived.release)
+            if whole:
                 # Read before it is passed on, and so whole.
-                loops[0].call_soon_threadsafe(arrived.set)
+                loops[0].call_soon_threadsafe(arrived.release)
                 assert next(parts) == EVENT
                 return
             assert next(parts) == EVENT[:10]
-            loops[0].call_soon_threadsafe(arrived.set)
+            loops[0].call_soon_threadsafe(arrived.release)
             assert next(parts) == EVENT[10:]
             assert list(parts) == []
 

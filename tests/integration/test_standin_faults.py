@@ -3,13 +3,14 @@
 import contextlib
 import json
 from collections.abc import Iterator
-from http.client import IncompleteRead
+from http.client import HTTPConnection, IncompleteRead
 
 import pytest
 
 from orchestrator.standin import Running, Settings, running
 from orchestrator.standin.faults import FAULTS, Stage
-from tests.standin_calls import Answer, ask, body
+from tests.processes import PATIENCE_S, wait_until
+from tests.standin_calls import CACHED, KEYED, Answer, ask, body
 from tests.standin_faults import ANSWERS, BESIDE, ERRORS, OTHERS, PAGES, RETRY_AFTER, WIRES
 
 BRIEF = Settings(slow_s=0.3, drip_s=0.3, drip_every_s=0.05, retry_after_s=7)
@@ -160,9 +161,13 @@ def test_answers_that_keep_one_waiting(standin: Running, name: str, seconds: flo
 
 
 def test_a_client_that_does_not_wait_pays_and_finds_the_answer(standin: Running) -> None:
+    standin.control("settings", {"slow_s": 3600})
     standin.control("faults", {"script": ["slow"]})
-    with pytest.raises(TimeoutError):
-        ask(standin, timeout=0.1, x_openrouter_cache="true")
+    connection = HTTPConnection("127.0.0.1", standin.port, timeout=PATIENCE_S)
+    connection.request("POST", "/api/v1/chat/completions", body(), {**KEYED, **CACHED})
+    wait_until(lambda: billed(standin), "the answer is written")
+    connection.close()
+    standin.control("settings", {"slow_s": BRIEF.slow_s})
 
     assert ask(standin, x_openrouter_cache="true").json["usage"]["cost"] == 0
     assert billed(standin) == 1

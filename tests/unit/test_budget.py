@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.budget import Estimate, Spending, cost_words, estimate, spent
+from orchestrator.budget import Estimate, Spending, cost_words, estimate, known_usd, spent
 from orchestrator.config import RunConfig
 from orchestrator.inputs import prepare
 from orchestrator.preflight import Models
@@ -189,6 +189,7 @@ def test_a_cost_that_is_not_known_is_never_said_as_nothing(
     total_usd: float, unknown: dict[str, int], estimated: dict[str, float], said: str
 ) -> None:
     assert cost_words(total_usd, unknown, estimated) == said
+    assert (known_usd(total_usd, unknown, estimated) is None) == (said == "unknown")
 
 
 def test_an_answer_that_max_tokens_cut_is_no_faulty_call() -> None:

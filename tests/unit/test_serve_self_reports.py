@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from orchestrator.serve.answers import RedactedText
 from orchestrator.serve.self_reports import TextEvents, text_alone
 
 TEXT = 'Qubits "superpose".\n\\(\\psi\\) and \U0001f600 é'
@@ -33,7 +34,7 @@ def contents(stream: bytes, index: int = 0) -> list[str]:
 
 
 def through(*parts: bytes, self_report: bool = True) -> bytes:
-    events = TextEvents(self_report)
+    events = TextEvents(True, self_report, no_secret)
     return b"".join([*map(events.add, parts), events.end()])
 
 
@@ -49,7 +50,7 @@ def test_a_stream_holds_the_text_alone(written: str, size: int) -> None:
 
 
 def test_a_text_is_passed_on_as_it_grows() -> None:
-    events = TextEvents(True)
+    events = TextEvents(True, True, no_secret)
 
     first = events.add(event('{"generated": "Qubits super'))
     second = events.add(event('pose.\\n", "qual'))
@@ -68,7 +69,7 @@ def test_what_holds_no_such_object_stays(written: str) -> None:
 
 
 def test_a_model_that_writes_no_object_is_passed_on_as_it_writes_before_long() -> None:
-    events, words = TextEvents(True), "Words without an object. " * 20
+    events, words = TextEvents(True, True, no_secret), "Words without an object. " * 20
 
     first = events.add(event(words))
 
@@ -144,7 +145,7 @@ def test_reasoning_in_the_content_reaches_no_caller(
 
 
 def test_an_answer_after_reasoning_is_passed_on_as_it_grows() -> None:
-    events = TextEvents(False)
+    events = TextEvents(True, False, no_secret)
     parts = ["<thi", "nk>hm", "</think>\n\n", "Qubits super", "pose.", "<|im_end|>"]
 
     passed = [contents(events.add(event(part))) for part in parts]
@@ -178,3 +179,28 @@ def test_a_long_stream_takes_time_in_proportion() -> None:
     for written in ("<think>" + "hm " * 20_000 + "</think>" + "word " * 20_000, "word " * 30_000):
         stream = through(streamed(written, 20), self_report=False)
         assert "".join(contents(stream)).strip() == written.rpartition(">")[2].strip()
+
+
+def no_secret() -> RedactedText:
+    return RedactedText(None)
+
+
+@pytest.mark.parametrize("planned", [True, False])
+@pytest.mark.parametrize("size", [1, 3, 7, 100])
+def test_a_key_that_a_text_spells_over_several_events_is_not_passed_on(
+    planned: bool, size: int
+) -> None:
+    key = "sk-or-v1-0123456789abcdef"
+    text = f"sk-or: the key is {key}, and sk-or-v2 \ud800 s"
+    events = TextEvents(planned, False, lambda: RedactedText(key))
+
+    passed = b"".join(
+        events.add(b"data: %s\n\n" % json.dumps(
+            {"choices": [{"index": 0, "delta": {"content": text[at : at + size]}}]}).encode())
+        for at in range(0, len(text), size)
+    ) + events.end()  # fmt: skip
+
+    said = [json.loads(line[5:]) for line in passed.splitlines() if line]
+    assert "".join(each["choices"][0]["delta"]["content"] for each in said) == text.replace(
+        key, "***"
+    )

@@ -1,11 +1,12 @@
 """A run directory -> ``Facts``. What cannot be read is left out and said in a note."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from orchestrator.budget import known_usd
 from orchestrator.config import RunConfig, config_of_run
 from orchestrator.evaluation import Evaluation
 from orchestrator.inputs import prepare
@@ -54,7 +55,7 @@ def collect(directory: RunDirectory, stopped: str | None = None) -> Facts:
     gains = tuple(measured.gains(found, spent))
     learnt = _learnt(directory)
     roles = tuple(_roles(ended, rows))
-    cost_usd = sum(role.named_usd + role.estimated_usd for role in roles)
+    cost_usd = _known_usd(roles, ended, rows)
     steps = rows[-1]["step"] if rows else 0
     seconds = _seconds(directory, ended)
     why = _why(ended, stopped)
@@ -176,6 +177,16 @@ def _roles(ended: Mapping[str, Any] | None, rows: measured.Rows) -> Iterator[Rol
             yield Role(role, *kinds)
         elif rows:
             yield Role(role, None, measured.dollars(rows[-1], role), 0.0, 0.0)
+
+
+def _known_usd(
+    roles: Sequence[Role], ended: Mapping[str, Any] | None, rows: measured.Rows
+) -> float | None:
+    total = sum(role.named_usd + role.estimated_usd for role in roles)
+    if ended is not None:
+        unknown = ended.get("cost", {}).get("unknown", {})
+        return known_usd(total, unknown, {r.role: r.estimated_usd + r.perhaps_usd for r in roles})
+    return None if rows and not total and rows[-1].get("cost/unpriced_calls") else total
 
 
 def _alarms(directory: RunDirectory) -> Iterator[tuple[int, str]]:

@@ -191,7 +191,8 @@ class Facts:
     explained: Mapping[str, Any] | None
     instrument: tuple[str, ...]
     roles: tuple[Role, ...]
-    cost_usd: float
+    #: None: not even an estimate of it is known.
+    cost_usd: float | None
     #: Faults of calls, repeated ones included, by name.
     faults: Mapping[str, int]
     rollouts: Rollouts

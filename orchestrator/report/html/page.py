@@ -94,8 +94,10 @@ def _environment() -> Environment:
     return environment
 
 
-def _money(usd: float) -> str:
+def _money(usd: float | None) -> str:
     """Dollars of a table, to a hundredth of a cent."""
+    if usd is None:
+        return "unknown"
     return f"${usd:,.2f}" if usd >= 100 or not usd else f"${usd:,.4f}"
 
 

@@ -85,15 +85,21 @@ def _so_far(level: Level | None) -> str:
     )
 
 
+def _dollars(cost_usd: float | None) -> str:
+    if cost_usd is None:
+        return "cost unknown"
+    return f"${cost_usd:,.2f}" if not cost_usd or cost_usd >= 0.1 else f"${cost_usd:.4f}"
+
+
 def basis(
-    rollouts: Rollouts, steps: int, cost_usd: float, seconds: float | None, samples: int
+    rollouts: Rollouts, steps: int, cost_usd: float | None, seconds: float | None, samples: int
 ) -> str:
     """What a verdict rests on, in a line."""
     words = [
         f"{steps:,} updates",
         f"{rollouts.trained:,} training rollouts",
         f"{rollouts.held_out:,} held-out ({samples} per prompt and evaluation)",
-        f"${cost_usd:,.2f}" if not cost_usd or cost_usd >= 0.1 else f"${cost_usd:.4f}",
+        _dollars(cost_usd),
     ]
     if seconds is not None:
         words.append(_time(seconds))
