@@ -54,7 +54,7 @@ def serving(place: Path, standin: Running, *options: str) -> Iterator[tuple[Star
 
 def ask(url: str, **headers: str) -> httpx.Response:
     asked: dict[str, Any] = {"json": ASKED, "headers": headers}
-    return httpx.post(f"{url}/chat/completions", **asked, timeout=10, trust_env=False)
+    return httpx.post(f"{url}/chat/completions", **asked, timeout=PATIENCE_S, trust_env=False)
 
 
 def in_flight(url: str) -> int:
@@ -75,8 +75,9 @@ def listens(url: str) -> bool:
 def test_it_finishes_what_is_under_way_and_ends(
     place: Path, standin: Running, number: signal.Signals, code: int
 ) -> None:
-    # Long enough that the request is still under way when all that follows has been done.
-    standin.control("settings", {"latency_ms": 3000})
+    # The answer is held until all that follows has been done.
+    standin.control("settings", {"latency_ms": 0, "slow_s": 3600})
+    standin.control("faults", {"clear": True, "script": ["slow"]})
     with (
         serving(place, standin) as (server, url),
         ThreadPoolExecutor(1) as pool,
@@ -90,7 +91,8 @@ def test_it_finishes_what_is_under_way_and_ends(
         assert not listens(url)
         late = kept.post(f"{url}/chat/completions", json=ASKED)
         assert (late.status_code, late.headers["retry-after"]) == (503, "1")
-        assert answer.result(10).json()["choices"]
+        standin.control("settings", {"slow_s": 0})
+        assert answer.result(PATIENCE_S).json()["choices"]
         ended = server.end()
 
     assert ended.code == code
@@ -109,7 +111,7 @@ def test_a_second_signal_ends_it_at_once(place: Path, standin: Running) -> None:
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(PATIENCE_S) == 130
         with pytest.raises(httpx.HTTPError):
-            answer.result(10)
+            answer.result(PATIENCE_S)
         assert "Traceback" not in server.err
         assert "the unknown cost of 1 calls" in server.err
 
