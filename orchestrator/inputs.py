@@ -153,7 +153,8 @@ def space(domain: Domain, config: RunConfig) -> Space:
     if k >= len(domain.concepts):
         raise UsageError(
             f"{domain.source}: concepts_per_prompt = {k}, but the domain {domain.name!r} has"
-            f" {len(domain.concepts)} concepts; a choice needs more concepts than it takes"
+            f" {len(domain.concepts)} concepts; a choice needs more concepts than it takes: add"
+            f" concepts, or --set concepts_per_prompt={max(1, len(domain.concepts) - 1)}"
         )
     found = domain.space(k, config.features_per_prompt)
     _check_bounds(found, domain, config)

@@ -193,7 +193,8 @@ def spent_lines(cost: Mapping[str, Any]) -> Iterator[str]:
     calls = sum(cost["calls"].values())
     if not calls:
         return
-    roles = " · ".join(f"{role} {_cost_of(role, cost)}" for role in cost["spent"])
+    asked = [role for role in cost["spent"] if cost["calls"][role]]
+    roles = " · ".join(f"{role} {_cost_of(role, cost)}" for role in asked)
     total = cost_words(cost["total_usd"], cost.get("unknown", {}), _stand_ins(cost))
     yield f"  cost     {total} for {calls:,} calls   {roles}"
     if estimated := sum(cost["estimated"].values()):
