@@ -287,7 +287,7 @@ class RunConfig(Knobs):
             of_writer = ("temperature", "top_p", "stop", "send_seed")
             refuse_without_effect(self, of_writer, "without a model", info)
             if not self.judge_models:
-                of_both = ("reply_format", "routing", "prices")
+                of_both = ("reply_format", "routing")
                 refuse_without_effect(self, of_both, "without a model or judge", info)
         if self.heldout or not self.data:
             why = "with held-out data of its own"

@@ -12,7 +12,7 @@ from redis import Redis
 
 from orchestrator.embedded import connect
 from orchestrator.standin import Running, running
-from shared.keys import WORKERS, RunKeys, account_of
+from shared.keys import LONGEST_LEASE_S, WORKERS, RunKeys, account_of
 from tests.openrouter_runs import arguments, command, pointed_at
 from tests.processes import wait_until
 from tests.running import (
@@ -69,12 +69,13 @@ def stopped(
             command.await_words("  plan ")
             run = only_run(folder)
             lease = RunKeys(run.name).lease(3, groups[0], "score")
-            assert redis.set(lease, "a worker that hangs", nx=True)
+            assert redis.set(lease, "a worker that hangs", nx=True, ex=LONGEST_LEASE_S)
             stack.enter_context(worker_process(url, folder, "scores", "--queues=score"))
             wait_until(lambda: scored_in_step_3(redis, run.name), "in the middle of step 3")
             command.process.send_signal(signal.SIGINT)
-            assert command.end().code == 130
+            command.await_words("stopping after the calls in flight")
             redis.delete(lease)
+            assert command.end().code == 130
         with Redis.from_url(url) as raw:
             values = {key: raw.dump(key) for key in sorted(keys_of(redis, run.name))}
         yield Stopped(run, url, redis, values)

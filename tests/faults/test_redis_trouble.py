@@ -11,7 +11,7 @@ from redis import Redis
 
 from orchestrator.data import BUILTIN_TRAIN
 from orchestrator.embedded import Embedded, connect, free_port
-from shared.keys import WORKER_TTL_S
+from shared.keys import LONGEST_LEASE_S, WORKER_TTL_S
 from tests.processes import PATIENCE_S, wait_until
 from tests.proxy import Proxy, proxying
 from tests.running import (
@@ -232,5 +232,5 @@ def hold_one_group_of_step_2(redis: Redis) -> bool:
     """Take the lease of its scoring before it is generated, and never let go."""
     for job in redis.scan_iter("cgrpo:*:job:2:*:score", count=1000):
         lease = str(job).replace(":job:", ":lease:")
-        return bool(redis.set(lease, "a worker that hangs", nx=True, ex=60))
+        return bool(redis.set(lease, "a worker that hangs", nx=True, ex=LONGEST_LEASE_S))
     return False

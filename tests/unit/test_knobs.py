@@ -119,7 +119,6 @@ def test_every_knob_of_a_solver_is_turned_or_refused() -> None:
         ({"send_seed": True}, "without a model"),
         ({"reply_format": "text"}, "without a model or judge"),
         ({"routing": {"order": ["x"]}}, "without a model or judge"),
-        ({"prices": {"x": [1.0, 2.0]}}, "without a model or judge"),
         ({"heldout_fraction": 0.5}, "with held-out data of its own"),
         ({"heldout_fraction": 0.5, "data": "a.jsonl", "heldout": "b.jsonl"}, "of its own"),
     ],
