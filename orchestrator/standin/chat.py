@@ -11,7 +11,7 @@ from orchestrator.standin.cache import Kept, Wish, status_headers, wish
 from orchestrator.standin.catalog import Model
 from orchestrator.standin.completions import Completion
 from orchestrator.standin.desk import Desk, Memory
-from orchestrator.standin.draws import Draws, digest
+from orchestrator.standin.draws import Draws, digest, question
 from orchestrator.standin.faults import Fault, Stage
 from orchestrator.standin.faults.errors import Circumstances, Refusal, error_reply, refusal
 from orchestrator.standin.formats import answer
@@ -33,6 +33,8 @@ class Turn:
     model: Model
     prompt_tokens: int
     body: bytes
+    #: What is asked, whatever the run is called: the key of all that is drawn.
+    asked: bytes
     key: str
     wished: Wish
     settings: Settings
@@ -67,15 +69,16 @@ async def _reply(request: Request, exchange: Exchange, desk: Desk) -> Reply:
     key = authorized(request, settings)
     exchange.key = f"…{key[-4:]}" if key else "none"
     ask = parsed(request.body)
-    body = digest(request.body)
+    body, asked = digest(request.body), question(request.body)
+    exchange.asked = asked.hex()
     exchange.model, exchange.body, exchange.size = ask.model, body.hex(), len(request.body)
     ordered = memory.plan.ordered(ask.model, request.body)
     if ordered.fault is not None and ordered.fault.stage is Stage.BEFORE:
-        draws = Draws(settings.seed, body, None)
+        draws = Draws(settings.seed, asked, None)
         await _strike(ordered.fault, ask, exchange, settings, draws)
     model, prompt_tokens = accepted(ask)
     wished = wish(request.headers)
-    turn = Turn(ask, model, prompt_tokens, body, key, wished, settings, memory, exchange)
+    turn = Turn(ask, model, prompt_tokens, body, asked, key, wished, settings, memory, exchange)
     hit = memory.cache.find(key, body, wished)
     fault = ordered.fault
     if hit is None:
@@ -98,7 +101,7 @@ def _draws(turn: Turn) -> Draws:
     nth = turn.memory.seen[turn.body]
     turn.memory.seen[turn.body] += 1
     turn.exchange.nth = nth
-    return Draws(turn.settings.seed, turn.body, nth)
+    return Draws(turn.settings.seed, turn.asked, nth)
 
 
 async def _strike(
@@ -163,7 +166,7 @@ def _thoughts(draws: Draws) -> str:
 
 def _replayed(turn: Turn, hit: Kept) -> Completion:
     # Replays are numbered by themselves: what comes after one is what would have come without.
-    draws = Draws(turn.settings.seed, turn.body, -1 - turn.memory.ledger.replays)
+    draws = Draws(turn.settings.seed, turn.asked, -1 - turn.memory.ledger.replays)
     now = int(time.time())
     completion = hit.completion.replayed(f"gen-{now}-{draws.letters('id', 20)}", now)
     turn.memory.ledger.record(completion, turn.body, None)

@@ -20,6 +20,8 @@ class Exchange:
     model: str = ""
     #: Short name of the body's bytes.
     body: str = ""
+    #: The same of what is asked, whatever the run is called.
+    asked: str = ""
     size: int = 0
     #: How often this body was let through before.
     nth: int | None = None

@@ -82,7 +82,7 @@ def _drawn(port: int, count: int, ended: float) -> list[float]:
     ago_s = time.time() - ended
     trained = [one for one in kept if one["seconds_ago"] > ago_s]
     return [
-        seconds(SETTINGS, Draws(SETTINGS.seed, bytes.fromhex(one["body"]), one["nth"]))
+        seconds(SETTINGS, Draws(SETTINGS.seed, bytes.fromhex(one["asked"]), one["nth"]))
         for one in trained[-count:]
     ]
 

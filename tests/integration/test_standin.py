@@ -12,7 +12,7 @@ import pytest
 
 import orchestrator.standin
 from orchestrator.standin import Running, Settings
-from orchestrator.standin.draws import Draws, digest
+from orchestrator.standin.draws import Draws, question
 from orchestrator.standin.latency import seconds
 from tests.processes import wait_until
 from tests.standin_calls import KEYED, MODEL, QUESTION, ask, ask_all, body, call, get
@@ -190,6 +190,15 @@ def test_a_run_repeats_whatever_the_concurrency(standin: Running) -> None:
     assert 0 < sum(status != 200 for status, _ in alone) < 60
 
 
+def test_a_run_of_another_name_is_answered_alike() -> None:
+    def asked(run: str, slot: int) -> bytes:
+        trace = {"generation_name": f"{run}/s003/e017/k{slot}/generate", "trace_id": run}
+        return json.dumps({"model": "m", "trace": trace}, separators=(",", ":")).encode()
+
+    assert question(asked("mine--20261129-2101-aaaa", 2)) == question(asked("other", 2))
+    assert question(asked("other", 1)) != question(asked("other", 2))
+
+
 def test_latency_is_what_was_set(standin: Running) -> None:
     standin.control("settings", {"latency_ms": 120})
     ask(standin)
@@ -201,7 +210,7 @@ def test_latency_is_what_was_set(standin: Running) -> None:
     # A machine may be late, but never early.
     assert first >= 0.12
     set_to = Settings(latency_ms=40, sigma=0.8)
-    drawn = [seconds(set_to, Draws(set_to.seed, digest(body(str(n))), 0)) for n in range(60)]
+    drawn = [seconds(set_to, Draws(set_to.seed, question(body(str(n))), 0)) for n in range(60)]
     both = zip(sorted(others), sorted(drawn), strict=True)
     assert all(took + 0.001 >= least for took, least in both)
     assert 0.02 < median(drawn) < 0.08
